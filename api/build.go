@@ -1,0 +1,148 @@
+package api
+
+// BuildStatus is the state of a build.
+type BuildStatus string
+
+const (
+	StatusPending   BuildStatus = "pending"
+	StatusStarted   BuildStatus = "started"
+	StatusSucceeded BuildStatus = "succeeded"
+	StatusFailed    BuildStatus = "failed"
+	StatusErrored   BuildStatus = "errored"
+	StatusAborted   BuildStatus = "aborted"
+)
+
+// Finished reports whether a build in this state will never change again.
+func (s BuildStatus) Finished() bool {
+	switch s {
+	case StatusSucceeded, StatusFailed, StatusErrored, StatusAborted:
+		return true
+	}
+	return false
+}
+
+// Build is one build as the builds endpoints give it. Times are Unix seconds;
+// 0 means not yet.
+type Build struct {
+	ID        int         `json:"id"`
+	TeamName  string      `json:"team_name"`
+	Name      string      `json:"name"`
+	Status    BuildStatus `json:"status"`
+	APIURL    string      `json:"api_url"`
+	StartTime int64       `json:"start_time,omitempty"`
+	EndTime   int64       `json:"end_time,omitempty"`
+
+	// What only midge knows.
+	CreateTime int64  `json:"create_time,omitempty"`
+	CreatedBy  string `json:"created_by,omitempty"`
+	TraceID    string `json:"trace_id,omitempty"`
+}
+
+// Info is what GET /api/v1/info answers, to anybody.
+type Info struct {
+	Version       string          `json:"version"`
+	WorkerVersion string          `json:"worker_version"`
+	FeatureFlags  map[string]bool `json:"feature_flags"`
+	ExternalURL   string          `json:"external_url,omitempty"`
+	ClusterName   string          `json:"cluster_name,omitempty"`
+	// Midge is absent on a server that is a Concourse.
+	Midge *MidgeInfo `json:"midge,omitempty"`
+}
+
+// MidgeInfo says which of our additions a server has.
+type MidgeInfo struct {
+	Version  string   `json:"version"`
+	Features []string `json:"features,omitempty"`
+}
+
+// User is what GET /api/v1/user answers.
+type User struct {
+	Sub           string              `json:"sub"`
+	Name          string              `json:"name"`
+	UserID        string              `json:"user_id"`
+	UserName      string              `json:"user_name"`
+	Email         string              `json:"email"`
+	IsAdmin       bool                `json:"is_admin"`
+	IsSystem      bool                `json:"is_system"`
+	Teams         map[string][]string `json:"teams"`
+	Connector     string              `json:"connector"`
+	DisplayUserID string              `json:"display_user_id"`
+}
+
+// Team is a tenant. Auth maps a role to the users and groups who have it.
+type Team struct {
+	ID   int                            `json:"id"`
+	Name string                         `json:"name"`
+	Auth map[string]map[string][]string `json:"auth,omitempty"`
+}
+
+// Artifact is a tree of files that outlives the build that made or uploaded it.
+type Artifact struct {
+	ID        int    `json:"id"`
+	Name      string `json:"name"`
+	BuildID   int    `json:"build_id"`
+	CreatedAt int64  `json:"created_at"`
+
+	// What only midge knows.
+	Digest string `json:"digest,omitempty"`
+	Files  int64  `json:"files,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`
+}
+
+// Container is one container as the containers endpoints give it.
+type Container struct {
+	ID               string `json:"id"`
+	WorkerName       string `json:"worker_name"`
+	State            string `json:"state"`
+	Type             string `json:"type"`
+	StepName         string `json:"step_name,omitempty"`
+	BuildID          int    `json:"build_id,omitempty"`
+	BuildName        string `json:"build_name,omitempty"`
+	PipelineID       int    `json:"pipeline_id,omitempty"`
+	PipelineName     string `json:"pipeline_name,omitempty"`
+	JobName          string `json:"job_name,omitempty"`
+	ResourceName     string `json:"resource_name,omitempty"`
+	Attempt          string `json:"attempt,omitempty"`
+	WorkingDirectory string `json:"working_directory,omitempty"`
+	User             string `json:"user,omitempty"`
+	ExpiresIn        string `json:"expires_in,omitempty"`
+}
+
+// Volume is one volume as the volumes endpoint gives it.
+type Volume struct {
+	ID                   string         `json:"id"`
+	WorkerName           string         `json:"worker_name"`
+	Type                 string         `json:"type"`
+	ContainerHandle      string         `json:"container_handle"`
+	Path                 string         `json:"path"`
+	ParentHandle         string         `json:"parent_handle"`
+	ResourceType         any            `json:"resource_type"`
+	BaseResourceType     any            `json:"base_resource_type"`
+	PipelineID           int            `json:"pipeline_id"`
+	PipelineName         string         `json:"pipeline_name"`
+	PipelineInstanceVars map[string]any `json:"pipeline_instance_vars"`
+	JobName              string         `json:"job_name"`
+	StepName             string         `json:"step_name"`
+}
+
+// Worker is one worker as the workers endpoint gives it.
+type Worker struct {
+	Addr             string   `json:"addr"`
+	BaggageclaimURL  string   `json:"baggageclaim_url"`
+	ActiveContainers int      `json:"active_containers"`
+	ActiveVolumes    int      `json:"active_volumes"`
+	ActiveTasks      int      `json:"active_tasks"`
+	MaxActiveTasks   int      `json:"max_active_tasks"`
+	ResourceTypes    []any    `json:"resource_types"`
+	Platform         string   `json:"platform"`
+	Tags             []string `json:"tags"`
+	Team             string   `json:"team"`
+	Name             string   `json:"name"`
+	Version          string   `json:"version"`
+	StartTime        int64    `json:"start_time"`
+	Ephemeral        bool     `json:"ephemeral"`
+	State            string   `json:"state"`
+
+	// Runtime is the kind of runtime (runc, kubernetes); only midge knows it.
+	Runtime string `json:"runtime,omitempty"`
+}

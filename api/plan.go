@@ -1,0 +1,107 @@
+package api
+
+import "encoding/json"
+
+// Plan is one step of a build and the steps below it, as POST builds takes it.
+// Exactly one of the step fields is set; Kind says which.
+type Plan struct {
+	ID string `json:"id,omitempty"`
+
+	Do             []Plan              `json:"do,omitempty"`
+	InParallel     *InParallelPlan     `json:"in_parallel,omitempty"`
+	Ensure         *EnsurePlan         `json:"ensure,omitempty"`
+	OnSuccess      *OnSuccessPlan      `json:"on_success,omitempty"`
+	OnFailure      *OnFailurePlan      `json:"on_failure,omitempty"`
+	OnAbort        *OnAbortPlan        `json:"on_abort,omitempty"`
+	OnError        *OnErrorPlan        `json:"on_error,omitempty"`
+	Try            *TryPlan            `json:"try,omitempty"`
+	Timeout        *TimeoutPlan        `json:"timeout,omitempty"`
+	Retry          []Plan              `json:"retry,omitempty"`
+	Task           *TaskPlan           `json:"task,omitempty"`
+	ArtifactInput  *ArtifactInputPlan  `json:"artifact_input,omitempty"`
+	ArtifactOutput *ArtifactOutputPlan `json:"artifact_output,omitempty"`
+
+	// Unknown has the step fields of other kinds (get, put, set_pipeline and so
+	// on), by name. A plan that has any is refused.
+	Unknown map[string]json.RawMessage `json:"-"`
+}
+
+// InParallelPlan runs its steps at once, at most Limit at a time (0: all).
+// With FailFast the first failure interrupts the others.
+type InParallelPlan struct {
+	Steps    []Plan `json:"steps"`
+	Limit    int    `json:"limit,omitempty"`
+	FailFast bool   `json:"fail_fast,omitempty"`
+}
+
+// EnsurePlan runs Next after Step, whatever became of Step.
+type EnsurePlan struct {
+	Step Plan `json:"step"`
+	Next Plan `json:"ensure"`
+}
+
+// OnSuccessPlan runs Next when Step succeeded.
+type OnSuccessPlan struct {
+	Step Plan `json:"step"`
+	Next Plan `json:"on_success"`
+}
+
+// OnFailurePlan runs Next when Step failed.
+type OnFailurePlan struct {
+	Step Plan `json:"step"`
+	Next Plan `json:"on_failure"`
+}
+
+// OnAbortPlan runs Next when Step was aborted.
+type OnAbortPlan struct {
+	Step Plan `json:"step"`
+	Next Plan `json:"on_abort"`
+}
+
+// OnErrorPlan runs Next when Step errored.
+type OnErrorPlan struct {
+	Step Plan `json:"step"`
+	Next Plan `json:"on_error"`
+}
+
+// TryPlan runs Step and succeeds whether or not Step does.
+type TryPlan struct {
+	Step Plan `json:"step"`
+}
+
+// TimeoutPlan interrupts Step after Duration (as time.ParseDuration reads it) and fails.
+type TimeoutPlan struct {
+	Step     Plan   `json:"step"`
+	Duration string `json:"duration"`
+}
+
+// TaskPlan runs a task's command in a container.
+type TaskPlan struct {
+	Name          string            `json:"name"`
+	Privileged    bool              `json:"privileged"`
+	Hermetic      bool              `json:"hermetic"`
+	Tags          []string          `json:"tags,omitempty"`
+	Config        *TaskConfig       `json:"config,omitempty"`
+	Vars          map[string]any    `json:"vars,omitempty"`
+	Limits        *ContainerLimits  `json:"container_limits,omitempty"`
+	Params        map[string]string `json:"params,omitempty"`
+	InputMapping  map[string]string `json:"input_mapping,omitempty"`
+	OutputMapping map[string]string `json:"output_mapping,omitempty"`
+	// ImageArtifactName names the artifact of this build to use as the image.
+	ImageArtifactName string `json:"image,omitempty"`
+
+	// TTY asks for a terminal (true) or separate stdout and stderr (false).
+	// Absent, as in fly's plans, it means a terminal. Only midge knows it.
+	TTY *bool `json:"tty,omitempty"`
+}
+
+// ArtifactInputPlan makes an uploaded artifact known in the build under Name.
+type ArtifactInputPlan struct {
+	ArtifactID int    `json:"artifact_id"`
+	Name       string `json:"name"`
+}
+
+// ArtifactOutputPlan keeps the build's artifact of that name after the build.
+type ArtifactOutputPlan struct {
+	Name string `json:"name"`
+}
