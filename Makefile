@@ -1,0 +1,54 @@
+# What to type: make run, make test, make bench. The rest is parts of those.
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
+SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: run test check bench build deps deps-run fuzz install clean
+
+# Starts a server on a temporary data directory and executes examples/hello on it.
+run: deps-run build
+	@$(SUDO) examples/hello/run
+
+# Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers.
+test: deps build check
+	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./...
+
+check:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./cmd/midge
+	GOOS=windows $(GO) vet ./cmd/midge
+	$(GO) tool staticcheck ./...
+
+# The budgets, as ratios in one run; see docs/benchmarks.md.
+bench: deps build
+	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench
+
+build:
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
+
+# What the tests need besides Go; what a server needs is deps-run.
+DEPS_RUN = runc git
+DEPS     = $(DEPS_RUN) ca-certificates crun containernetworking-plugins iproute2 procps rsync jq zsh fish \
+           nginx-light busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio
+
+deps-run:
+	@test/install $(DEPS_RUN)
+
+deps:
+	@test/install $(DEPS)
+	$(GO) mod download
+
+# Each fuzz target for a short time.
+FUZZTIME ?= 5s
+fuzz:
+	@test/fuzz $(FUZZTIME)
+
+PREFIX ?= /usr/local
+install: build
+	install -D -t $(DESTDIR)$(PREFIX)/bin bin/midge bin/midge-server bin/midge-agent
+
+clean:
+	rm -rf bin dist
