@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// bench is a running server, a directory to work in, and the rows measured so far.
+type bench struct {
+	binaries string
+	dir      string
+	target   string
+	server   *exec.Cmd
+	rows     []row
+}
+
+// row is a line of the table, ready to print.
+type row struct {
+	what, midge, beside, ratio, budget string
+}
+
+func newBench(ctx context.Context, binaries string) (*bench, error) {
+	dir, err := os.MkdirTemp("", "midge-bench.")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "midge.sock")
+	b := &bench{binaries: binaries, dir: dir, target: "unix://" + socket}
+	log, err := os.Create(filepath.Join(dir, "server.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	b.server = exec.Command(filepath.Join(binaries, "midge-server"),
+		"--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--socket", socket,
+		"--max-active-builds", "200", "--allow-rootfs", dir, "--destroy-on-exit")
+	b.server.Stdout, b.server.Stderr = log, log
+	if err := b.server.Start(); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	if err := waitForSocket(ctx, socket); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		b.close()
+		return nil, fmt.Errorf("wait for the server: %w\n%s", err, text)
+	}
+	return b, makeRootfs(filepath.Join(dir, "rootfs"))
+}
+
+func (b *bench) close() {
+	b.server.Process.Signal(syscall.SIGTERM)
+	b.server.Wait()
+	os.RemoveAll(b.dir)
+}
+
+// waitForSocket returns when a server accepts connections on the socket.
+func waitForSocket(ctx context.Context, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		connection, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+		if err == nil {
+			return connection.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// makeRootfs makes the smallest root file system that both runc and midge run true in.
+func makeRootfs(dir string) error {
+	bin := filepath.Join(dir, "bin")
+	for _, name := range []string{bin, filepath.Join(dir, "proc"), filepath.Join(dir, "dev"), filepath.Join(dir, "sys")} {
+		if err := os.MkdirAll(name, 0o755); err != nil {
+			return err
+		}
+	}
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		return fmt.Errorf("the benchmark's containers need busybox-static: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "busybox"), busybox, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"sh", "true", "seq", "cat", "sleep"} {
+		if err := os.Symlink("busybox", filepath.Join(bin, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// midge is a command of the CLI against the bench's server.
+func (b *bench) midge(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.binaries, "midge"), args...)
+	cmd.Env = append(os.Environ(), "MIDGE_TARGET="+b.target, "HOME="+b.dir, "XDG_CACHE_HOME="+filepath.Join(b.dir, "cache"))
+	return cmd
+}
+
+// writeTask writes a task file that runs a shell script in the bench's rootfs.
+func (b *bench) writeTask(name, script string, fields map[string]any) (string, error) {
+	task := map[string]any{
+		"platform":   "linux",
+		"rootfs_uri": "raw://" + filepath.Join(b.dir, "rootfs"),
+		"run":        map[string]any{"path": "sh", "args": []string{"-c", script}},
+	}
+	for key, value := range fields {
+		task[key] = value
+	}
+	text, err := json.Marshal(task) // JSON is YAML
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(b.dir, name+".yml")
+	return path, os.WriteFile(path, text, 0o644)
+}
+
+// timed runs a command and says how long it took.
+func timed(cmd *exec.Cmd) (time.Duration, error) {
+	var output bytes.Buffer
+	if cmd.Stderr == nil {
+		cmd.Stderr = &output
+	}
+	start := time.Now()
+	err := cmd.Run()
+	took := time.Since(start)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w\n%s", cmd, err, output.Bytes())
+	}
+	return took, nil
+}
+
+// interleave runs two things in turn, so that what else the machine does meets both, and gives their medians.
+func interleave(rounds int, ours, theirs func() (time.Duration, error)) (time.Duration, time.Duration, error) {
+	var our, their []time.Duration
+	for range rounds {
+		took, err := theirs()
+		if err != nil {
+			return 0, 0, err
+		}
+		their = append(their, took)
+		if took, err = ours(); err != nil {
+			return 0, 0, err
+		}
+		our = append(our, took)
+	}
+	return median(our), median(their), nil
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// compare adds a row of two times and their ratio.
+func (b *bench) compare(what string, ours time.Duration, beside string, theirs time.Duration, budget string) {
+	b.add(row{what, format(ours), beside + ": " + format(theirs), fmt.Sprintf("%.2f x", ours.Seconds()/theirs.Seconds()), budget})
+}
+
+func (b *bench) add(r row) {
+	b.rows = append(b.rows, r)
+	fmt.Fprintf(os.Stderr, "%s: %s, %s, %s (budget %s)\n", r.what, r.midge, r.beside, r.ratio, r.budget)
+}
+
+func format(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
