@@ -1,164 +1,214 @@
 // Package state keeps what a server must not forget, in one SQLite database: teams,
 // builds and their plans, the outcome of each step, artifacts, containers, tokens.
 //
-// A method that has returned without an error has its effect on disk. The package
-// knows nothing of HTTP, runtimes or the contents of artifacts.
+// A method that has returned without an error has its effect on disk, and a process
+// that is killed at any instant leaves a database that opens again with all of that.
+// The package knows nothing of HTTP, runtimes or the contents of artifacts.
 package state
 
 import (
 	"context"
+	"database/sql"
+	"embed"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
-	"midge/api"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver named sqlite
 )
 
-// NotFoundError tells that there is no such row, or none that this team may see.
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// NotFoundError tells that there is no such row.
 type NotFoundError struct {
-	Kind string
+	Kind string // team, build, artifact, container, token
 	Name string
 }
 
 func (e *NotFoundError) Error() string { return fmt.Sprintf("%s %s not found", e.Kind, e.Name) }
 
-// NewBuild is what a build is created from.
-type NewBuild struct {
-	Team        string
-	Plan        api.Plan
-	CreatedBy   string
-	TraceParent string // W3C traceparent of the request, "" for none
+// NewerError tells that a database was written by a newer version of this package,
+// whose schema this one does not know. Nothing has been changed in it.
+type NewerError struct {
+	Path   string
+	Schema int64 // of the database
+	Known  int64 // the newest this package knows
 }
 
-// BuildRecord is a build with what the API does not show.
-type BuildRecord struct {
-	api.Build
-	Plan        api.Plan
-	TraceParent string
-	// AbortedBy is who asked for the build to be aborted, "" while nobody has.
-	AbortedBy string
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the database %s was written by a newer midge-server (its schema is %d, this one knows up to %d): run that version or a later one, or give another data dir",
+		e.Path, e.Schema, e.Known)
 }
 
-// BuildFilter selects builds, newest first.
-type BuildFilter struct {
-	Teams  []string // nil: all
-	Status []api.BuildStatus
-	// From and To bound the ids, both included; 0 means no bound. With From alone
-	// the oldest Limit of them are given (still newest first).
-	From, To int
-	// Since and Until bound the start time, in Unix seconds; 0 means no bound.
-	Since, Until int64
-	Limit        int // 0: 100
+// Database is the state. Its methods may be called from many goroutines. What one
+// has written, every call that begins after it returned will read.
+type Database struct {
+	// writer has a single connection: SQLite takes one writer at a time, and waiting
+	// in Go is fair and ends with the context, where waiting in SQLite is neither.
+	writer *sql.DB
+	// reader has a few connections that can only read; they never wait for the writer.
+	reader *sql.DB
 }
 
-// StepState is how far a step has come.
-type StepState string
+// readers is the number of reading connections. Each costs some hundred kilobytes.
+const readers = 4
 
-const (
-	StepStarted   StepState = "started"
-	StepSucceeded StepState = "succeeded"
-	StepFailed    StepState = "failed"
-	StepErrored   StepState = "errored"
-	StepAborted   StepState = "aborted"
-)
-
-// Step is the outcome of one step of a build's plan. A server that comes back does
-// not run a step again that has ended, and finds the container of one that has not.
-type Step struct {
-	BuildID    int
-	PlanID     string
-	Attempt    int // of the retry around it, from 1
-	State      StepState
-	ExitStatus int    // of a task that ran, else -1
-	Container  string // handle, "" for none
-	Worker     string
-	Message    string // why it errored
-	StartedAt  time.Time
-	EndedAt    time.Time
+// Open opens the database at that path, making it when there is none and bringing
+// an older one to the present schema. One of a newer schema is a *NewerError.
+// Only one process may have a database open; its caller sees to that.
+func Open(ctx context.Context, path string) (*Database, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	// SQLite would make the file readable to all, and gives its companions the mode of it.
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	db := &Database{}
+	if db.writer, err = sql.Open("sqlite", dataSource(path)); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	db.writer.SetMaxOpenConns(1)
+	if err := migrate(ctx, db.writer, path); err != nil {
+		return nil, errors.Join(err, db.writer.Close())
+	}
+	if db.reader, err = sql.Open("sqlite", dataSource(path, "query_only(1)")); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.writer.Close())
+	}
+	db.reader.SetMaxOpenConns(readers)
+	db.reader.SetMaxIdleConns(readers)
+	return db, nil
 }
 
-// Container is the row of a container, from before it is made until after it is gone.
-type Container struct {
-	Handle    string
-	Worker    string
-	Team      string
-	BuildID   int
-	PlanID    string
-	StepName  string
-	Type      string // task
-	Dir       string
-	User      string
-	State     string // creating, created, failed, destroying
-	CreatedAt time.Time
-	// FinishedAt is when its task ended; zero before.
-	FinishedAt time.Time
-	// HeldUntil keeps it from garbage collection; zero when nobody holds it.
-	HeldUntil time.Time
-	HeldBy    string
+// dataSource names the database at that path, and the pragmas of each connection to it.
+func dataSource(path string, pragmas ...string) string {
+	values := url.Values{
+		"_txlock": {"immediate"},
+		"_dqs":    {"0"},
+		"_pragma": append([]string{
+			"busy_timeout(10000)",
+			"journal_mode(WAL)",
+			// A commit waits for the disk. NORMAL would survive a kill of the process but
+			// not a power cut, and what a client was told must survive that too.
+			"synchronous(FULL)",
+			"foreign_keys(1)",
+			"cache_size(-4000)",
+		}, pragmas...),
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: values.Encode()}).String()
 }
 
-// ContainerFilter selects containers; zero fields select all.
-type ContainerFilter struct {
-	Teams    []string
-	BuildID  int
-	StepName string
-	Type     string
-	Worker   string
+// migrate brings the database to the newest schema that this package knows.
+func migrate(ctx context.Context, db *sql.DB, path string) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	current, known, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version of %s: %w", path, err)
+	}
+	if current > known {
+		return &NewerError{Path: path, Schema: current, Known: known}
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate %s from schema %d to %d: %w", path, current, known, err)
+	}
+	return nil
 }
 
-// Artifact is the row of an artifact.
-type Artifact struct {
-	api.Artifact
-	Team string
+// Close waits for calls that are running and closes the database.
+func (db *Database) Close() error {
+	return errors.Join(db.reader.Close(), db.writer.Close())
 }
 
-// Token is a bearer token, stored by its hash alone.
-type Token struct {
-	ID        int
-	Hash      []byte
-	User      string
-	Name      string
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	UsedAt    time.Time
+// row is what *sql.Row and *sql.Rows have in common.
+type row interface {
+	Scan(dest ...any) error
 }
 
-// Database is the state. Its methods may be called from many goroutines.
-type Database interface {
-	Close() error
+// list runs a query and gives all its rows; it gives an empty list rather than nil.
+func list[T any](ctx context.Context, db *Database, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := db.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := []T{}
+	for rows.Next() {
+		item, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, item)
+	}
+	return all, rows.Err()
+}
 
-	EnsureTeam(ctx context.Context, name string) (api.Team, error)
-	Teams(ctx context.Context) ([]api.Team, error)
+// change runs a statement and reports whether it changed a row.
+func (db *Database) change(ctx context.Context, statement string, args ...any) (bool, error) {
+	result, err := db.writer.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
 
-	// CreateBuild makes a pending build; Name is the id in decimal.
-	CreateBuild(ctx context.Context, build NewBuild) (BuildRecord, error)
-	// StartBuild and FinishBuild move a build on. A build that is finished stays as it is: then they report false.
-	StartBuild(ctx context.Context, id int, at time.Time) (bool, error)
-	FinishBuild(ctx context.Context, id int, status api.BuildStatus, at time.Time) (bool, error)
-	// RequestAbort notes who asked for it; of a finished build it reports false.
-	RequestAbort(ctx context.Context, id int, by string) (bool, error)
-	Build(ctx context.Context, id int) (BuildRecord, error)
-	Builds(ctx context.Context, filter BuildFilter) ([]api.Build, error)
-	// UnfinishedBuilds gives those pending and started, oldest first, plans included.
-	UnfinishedBuilds(ctx context.Context) ([]BuildRecord, error)
+// inTransaction runs do in a transaction, which is kept when do returns nil.
+func (db *Database) inTransaction(ctx context.Context, do func(tx *sql.Tx) error) error {
+	tx, err := db.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
 
-	// SaveStep writes the step of that build, plan id and attempt, over what was there.
-	SaveStep(ctx context.Context, step Step) error
-	Steps(ctx context.Context, buildID int) ([]Step, error)
+// notFound makes a *NotFoundError of what a query without a row gives, and leaves other errors alone.
+func notFound(err error, kind string, name any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return &NotFoundError{Kind: kind, Name: fmt.Sprint(name)}
+	}
+	return err
+}
 
-	CreateArtifact(ctx context.Context, team string, artifact api.Artifact) (api.Artifact, error)
-	Artifact(ctx context.Context, id int) (Artifact, error)
-	BuildArtifacts(ctx context.Context, buildID int) ([]api.Artifact, error)
-	// ArtifactDigests gives the digest of every artifact, each once.
-	ArtifactDigests(ctx context.Context) ([]string, error)
-	DeleteArtifact(ctx context.Context, id int) error
+// placeholders is a list for IN: one question mark a value.
+func placeholders(n int) string {
+	return "(" + strings.TrimSuffix(strings.Repeat("?,", n), ",") + ")"
+}
 
-	SaveContainer(ctx context.Context, container Container) error
-	Container(ctx context.Context, handle string) (Container, error)
-	Containers(ctx context.Context, filter ContainerFilter) ([]Container, error)
-	DeleteContainer(ctx context.Context, handle string) error
+// nanoseconds is how times are stored that the API does not show.
+func nanoseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
 
-	CreateToken(ctx context.Context, token Token) (Token, error)
-	TokenByHash(ctx context.Context, hash []byte) (Token, error)
-	Tokens(ctx context.Context, user string) ([]Token, error)
-	DeleteToken(ctx context.Context, id int) error
+// fromNanoseconds is the inverse of nanoseconds.
+func fromNanoseconds(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
 }
