@@ -4,23 +4,34 @@ import "encoding/json"
 
 // Event kinds and the version of each that midge writes. They are Concourse's.
 const (
-	EventStatus         = "status"          // 1.0
-	EventInitializeTask = "initialize-task" // 4.0
-	EventSelectedWorker = "selected-worker" // 1.0
-	EventStartTask      = "start-task"      // 5.0
-	EventLog            = "log"             // 5.1
-	EventFinishTask     = "finish-task"     // 4.0
-	EventError          = "error"           // 4.1
+	EventStatus         = "status"
+	EventInitializeTask = "initialize-task"
+	EventSelectedWorker = "selected-worker"
+	EventStartTask      = "start-task"
+	EventLog            = "log"
+	EventFinishTask     = "finish-task"
+	EventError          = "error"
+
+	EventStatusVersion         = "1.0"
+	EventInitializeTaskVersion = "4.0"
+	EventSelectedWorkerVersion = "1.0"
+	EventStartTaskVersion      = "5.0"
+	EventLogVersion            = "5.1"
+	EventFinishTaskVersion     = "4.0"
+	EventErrorVersion          = "4.1"
 )
 
 // Event kinds that only midge knows. A follower gets them when it asks with the
 // header EventsHeader; to others they are left out, and the numbering keeps its gaps.
 const (
-	EventWaiting = "waiting" // 1.0: the build or a step waits its turn
-	EventHold    = "hold"    // 1.0: a container was held or released
-	EventHijack  = "hijack"  // 1.0: a session began or ended
-	EventUsage   = "usage"   // 1.0: what a step used
-	EventCause   = "cause"   // 1.0: why a step did not succeed
+	EventWaiting = "waiting" // the build or a step waits its turn
+	EventHold    = "hold"    // a container was held or released
+	EventHijack  = "hijack"  // a session began or ended
+	EventUsage   = "usage"   // what a step used
+	EventCause   = "cause"   // why a step did not succeed
+
+	// EventMidgeVersion is the version of all of them.
+	EventMidgeVersion = "1.0"
 )
 
 // EventsHeader is the request header by which a follower asks for midge's own events.
@@ -73,7 +84,7 @@ type StartTaskEvent struct {
 }
 
 // LogEvent carries output. Payload is text; bytes that are no UTF-8 are replaced
-// in it, and then Bytes has them all (only midge knows Bytes).
+// in it, and then Bytes has them all (only midge knows Bytes). NewLogEvent makes one.
 type LogEvent struct {
 	Time    int64  `json:"time"`
 	Origin  Origin `json:"origin"`
@@ -123,4 +134,42 @@ type WaitingEvent struct {
 	Origin Origin `json:"origin"`
 	Reason string `json:"reason"`
 	Ahead  int    `json:"ahead"`
+}
+
+// HoldEvent tells that a step's container is held until a time, or let go.
+type HoldEvent struct {
+	Time      int64  `json:"time"`
+	Origin    Origin `json:"origin"`
+	Container string `json:"container"`
+	// Until is when it will be let go, in Unix seconds; 0 tells that it was.
+	Until int64 `json:"until,omitempty"`
+	// By is who did it, "" the server itself; then Reason says why.
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// HijackEvent tells that a session in a container of the build began, or ended.
+type HijackEvent struct {
+	Time      int64    `json:"time"`
+	Origin    Origin   `json:"origin"`
+	Container string   `json:"container"`
+	Session   string   `json:"session"`
+	User      string   `json:"user"`
+	From      string   `json:"from"` // the client's address
+	Command   []string `json:"command"`
+	// Began is the Time of the event of the beginning; 0 in that one itself.
+	Began int64 `json:"began,omitempty"`
+	// ExitStatus is there once the command has ended by itself; otherwise
+	// Message says why the session ended.
+	ExitStatus *int   `json:"exit_status,omitempty"`
+	Message    string `json:"message,omitempty"`
+}
+
+// CauseEvent tells why a step did not succeed, in one sentence. Code is the same
+// for the same cause, for programs.
+type CauseEvent struct {
+	Time    int64  `json:"time"`
+	Origin  Origin `json:"origin"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }

@@ -20,6 +20,7 @@ type ImageResource struct {
 	Source  map[string]any    `json:"source" yaml:"source"`
 	Params  map[string]any    `json:"params,omitempty" yaml:"params,omitempty"`
 	Version map[string]string `json:"version,omitempty" yaml:"version,omitempty"`
+	Tags    []string          `json:"tags,omitempty" yaml:"tags,omitempty"`
 }
 
 // ContainerLimits bounds a container. CPU is in shares (1024 is one full weight),
