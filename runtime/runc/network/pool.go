@@ -1,0 +1,262 @@
+// Package network gives containers a network of their own: network namespaces on
+// a bridge of this machine, with addresses from a private subnet and NAT to the
+// world, made in advance so that a container need not wait for one.
+//
+// From its namespace a container reaches the world, and of this machine nothing
+// but the name server that package network runs where it must. It does not reach
+// other containers, nor addresses that Options.Deny has. The package needs the CNI
+// plugins bridge, host-local and loopback and the program nft; it knows nothing of
+// containers.
+package network
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/go-cni"
+	"go.opentelemetry.io/otel/attribute"
+
+	"midge/trace"
+)
+
+// Options are settings of a Pool.
+type Options struct {
+	// Bridge names the bridge, which the pool makes. It also names the network in
+	// CNI's state and the tables of nft.
+	Bridge string
+	// Subnet is where addresses come from; its first is the machine's own.
+	Subnet netip.Prefix
+	// Deny are addresses of the world that containers do not reach.
+	Deny []netip.Prefix
+	// PluginDirs are where the CNI plugins are.
+	PluginDirs []string
+	// StateDir is where the addresses given out are noted.
+	StateDir string
+	// Ready is how many namespaces are kept made in advance.
+	Ready int
+	// ResolvConf is the machine's list of name servers, as resolv.conf(5) has it.
+	ResolvConf string
+}
+
+// Defaults are what a server uses when it is told nothing else. The denied
+// addresses are those at which clouds tell a machine about itself.
+var Defaults = Options{
+	Bridge: "midge0",
+	Subnet: netip.MustParsePrefix("10.213.0.0/16"),
+	Deny: []netip.Prefix{
+		netip.MustParsePrefix("169.254.0.0/16"),
+	},
+	PluginDirs: []string{"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"},
+	Ready:      4,
+	ResolvConf: "/etc/resolv.conf",
+}
+
+// MissingError tells that the machine lacks something that the bridge needs.
+type MissingError struct{ What string }
+
+func (e *MissingError) Error() string {
+	return e.What + " is missing, which the bridge network needs; " +
+		"install containernetworking-plugins and nftables, or start the server with --network=host"
+}
+
+// Pool gives out network namespaces. It may be used from many goroutines, and by
+// one process at a time.
+type Pool struct {
+	options Options
+	cni     cni.CNI
+	names   *nameServer // nil where containers can ask the machine's own name servers
+
+	ready  chan *Namespace
+	cancel context.CancelFunc
+	filled sync.WaitGroup
+}
+
+// Open makes the bridge's rules and begins to make namespaces. What the machine
+// lacks is a *MissingError. Close undoes it.
+func Open(ctx context.Context, options Options) (*Pool, error) {
+	if err := check(options); err != nil {
+		return nil, err
+	}
+	config, err := options.conflist()
+	if err != nil {
+		return nil, err
+	}
+	library, err := cni.New(cni.WithMinNetworkCount(2), cni.WithInterfacePrefix("eth"),
+		cni.WithPluginDir(options.PluginDirs), cni.WithLoNetwork, cni.WithConfListBytes(config))
+	if err != nil {
+		return nil, fmt.Errorf("open network: %w", err)
+	}
+	if err := options.install(ctx); err != nil {
+		return nil, fmt.Errorf("open network: %w", err)
+	}
+	p := &Pool{options: options, cni: library, ready: make(chan *Namespace, options.Ready)}
+	if err := p.startNameServer(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open network: %w", err), options.uninstall())
+	}
+	filling, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p.cancel = cancel
+	if options.Ready > 0 {
+		p.filled.Go(func() { p.fill(filling) })
+	}
+	return p, nil
+}
+
+func check(options Options) error {
+	if _, err := exec.LookPath("nft"); err != nil {
+		return &MissingError{"the program nft"}
+	}
+	for _, plugin := range []string{"bridge", "host-local", "loopback"} {
+		if !options.hasPlugin(plugin) {
+			return &MissingError{fmt.Sprintf("the CNI plugin %s (in %s)", plugin, strings.Join(options.PluginDirs, ", "))}
+		}
+	}
+	return nil
+}
+
+func (o Options) hasPlugin(name string) bool {
+	for _, dir := range o.PluginDirs {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
+}
+
+// gateway is the machine's own address on the bridge.
+func (o Options) gateway() netip.Addr { return o.Subnet.Masked().Addr().Next() }
+
+// conflist is what CNI's plugins are told, as the CNI specification 1.0.0 has it.
+func (o Options) conflist() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"cniVersion": "1.0.0",
+		"name":       o.Bridge,
+		"plugins": []any{map[string]any{
+			"type":      "bridge",
+			"bridge":    o.Bridge,
+			"isGateway": true,
+			"ipam": map[string]any{
+				"type":    "host-local",
+				"dataDir": o.StateDir,
+				"ranges":  []any{[]any{map[string]any{"subnet": o.Subnet.String()}}},
+				"routes":  []any{map[string]any{"dst": "0.0.0.0/0"}},
+			},
+		}},
+	})
+}
+
+// fill keeps the pool full until ctx ends.
+func (p *Pool) fill(ctx context.Context) {
+	for {
+		namespace, err := p.make(ctx)
+		if err != nil {
+			// Take tries by itself and tells its caller what is wrong.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		select {
+		case p.ready <- namespace:
+		case <-ctx.Done():
+			namespace.Release(context.WithoutCancel(ctx))
+			return
+		}
+	}
+}
+
+// Take gives a namespace that nobody else has.
+func (p *Pool) Take(ctx context.Context) (_ *Namespace, err error) {
+	ctx, span := trace.StartSpan(ctx, "take network namespace")
+	defer func() { span.End(err) }()
+	select {
+	case namespace := <-p.ready:
+		span.Set(attribute.Bool("ready", true))
+		return namespace, nil
+	default:
+		return p.make(ctx)
+	}
+}
+
+// Collect gives back the addresses of namespaces that ended without Release,
+// because the process that had them did: all but those with an id in use.
+func (p *Pool) Collect(ctx context.Context, inUse map[string]bool) error {
+	ids, err := p.options.noted()
+	if err != nil {
+		return fmt.Errorf("collect network addresses: %w", err)
+	}
+	var failed error
+	for _, id := range ids {
+		if inUse[id] || namespaces.has(id) {
+			continue
+		}
+		if err := p.cni.Remove(ctx, id, ""); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("collect network address of %s: %w", id, err))
+		}
+	}
+	return failed
+}
+
+// noted gives the ids to which addresses are noted as given. host-local keeps a
+// file for each address, with the id on its first line.
+func (o Options) noted() ([]string, error) {
+	files, err := os.ReadDir(filepath.Join(o.StateDir, o.Bridge))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, file := range files {
+		if _, err := netip.ParseAddr(file.Name()); err != nil {
+			continue // its lock, and the address given last
+		}
+		text, err := os.ReadFile(filepath.Join(o.StateDir, o.Bridge, file.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		id, _, _ := strings.Cut(string(text), "\n")
+		ids = append(ids, strings.TrimSpace(id))
+	}
+	return ids, nil
+}
+
+// Close ends the making of namespaces and releases those that nobody took. Those
+// given out stay as they are, and so do the bridge and its rules while there are any.
+func (p *Pool) Close() error {
+	p.cancel()
+	p.filled.Wait()
+	var failed error
+	for {
+		select {
+		case namespace := <-p.ready:
+			failed = errors.Join(failed, namespace.Release(context.Background()))
+			continue
+		default:
+		}
+		break
+	}
+	if p.names != nil {
+		failed = errors.Join(failed, p.names.Close())
+	}
+	ids, err := p.options.noted()
+	if err != nil || len(ids) > 0 {
+		return errors.Join(failed, err)
+	}
+	return errors.Join(failed, p.options.uninstall())
+}
