@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// UnmarshalJSON reads a plan. Step fields it does not know are in Unknown; lists
-// of steps that are null are empty. A plan nested too deep is an error.
+// UnmarshalJSON reads a plan. Step fields it does not know are in Unknown, and
+// those that are null are not set. A plan nested too deep is an error.
 func (p *Plan) UnmarshalJSON(data []byte) error {
 	reader := planReader{json.NewDecoder(bytes.NewReader(data))}
 	plan, err := reader.plan(1)
@@ -121,16 +121,16 @@ func (r planReader) object(what string, read func(field string) error) (bool, er
 	return true, err
 }
 
-// plans reads a list of plans. It is never nil, also where there is null.
+// plans reads a list of plans; null is nil.
 func (r planReader) plans(depth int) ([]Plan, error) {
-	plans := []Plan{}
 	start, err := r.Token()
 	if err != nil || start == nil {
-		return plans, err
+		return nil, err
 	}
 	if start != json.Delim('[') {
 		return nil, fmt.Errorf("steps must be a list, and are %v", start)
 	}
+	plans := []Plan{}
 	for r.More() {
 		if len(plans) == maxPlanSteps {
 			return nil, fmt.Errorf("the plan has more than %d steps", maxPlanSteps)
@@ -146,7 +146,7 @@ func (r planReader) plans(depth int) ([]Plan, error) {
 }
 
 func (r planReader) inParallel(depth int) (*InParallelPlan, error) {
-	in := InParallelPlan{Steps: []Plan{}}
+	var in InParallelPlan
 	present, err := r.object(string(PlanInParallel), func(field string) (err error) {
 		switch field {
 		case "steps":

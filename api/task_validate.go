@@ -173,7 +173,7 @@ func checkMount(report report, m mount, taken map[string]mount) {
 	case hasDotDot(target):
 		report(m.at(), "the path of the %s is %q: a path may not have .. in it", m.kind, target)
 		return
-	case strings.ContainsFunc(target, isControl):
+	case strings.ContainsFunc(m.path, isControl):
 		report(m.at(), "the path of the %s is %q: it has control characters in it", m.kind, target)
 		return
 	case path.Clean(target) == "/":

@@ -65,11 +65,15 @@ func oneDocument(problems *problems, file *ast.File) *node {
 		return nil
 	}
 	if len(bodies) > 1 {
-		problems.add(tokenPosition(bodies[1].GetToken()), "", "a second document begins here, and one is all that is read: remove the lines from --- on")
+		at := tokenPosition(bodies[1].GetToken())
+		problems.add(position{at.line, 1}, "", "a second document begins here, and one is all that is read: remove the lines from --- on")
 		return nil
 	}
 	reader := yamlReader{problems: problems, anchors: map[string]*node{}}
 	root := reader.read(bodies[0])
+	if reader.tooDeep {
+		return nil
+	}
 	if root.size > maxNodes {
 		problems.add(root.at, "", "the file has more than %d values once its aliases are followed", maxNodes)
 		return nil
@@ -149,6 +153,7 @@ type yamlReader struct {
 	problems *problems
 	anchors  map[string]*node
 	depth    int
+	tooDeep  bool
 }
 
 func (r *yamlReader) read(syntax ast.Node) *node {
@@ -157,12 +162,15 @@ func (r *yamlReader) read(syntax ast.Node) *node {
 	}
 	at := tokenPosition(syntax.GetToken())
 	// Nesting by indentation reaches here without having been counted.
-	if r.depth++; r.depth > maxDepth {
-		r.problems.add(at, "", "lists and maps are nested more than %d deep here", maxDepth)
-		r.depth--
+	r.depth++
+	defer func() { r.depth-- }()
+	if r.depth > maxDepth {
+		if !r.tooDeep {
+			r.problems.add(at, "", "lists and maps are nested more than %d deep here", maxDepth)
+		}
+		r.tooDeep = true
 		return newScalar(at, nil)
 	}
-	defer func() { r.depth-- }()
 	switch syntax := syntax.(type) {
 	case *ast.MappingNode:
 		return r.mapping(at, syntax.Values)
