@@ -1,0 +1,3 @@
+package client
+
+func printable(s string) string { return s }
