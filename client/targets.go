@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"midge/api"
 )
 
 // LocalTarget is the target that needs no saving: the socket of this machine's server.
@@ -224,7 +226,9 @@ type UnknownTargetError struct {
 
 func (e *UnknownTargetError) Error() string {
 	what := fmt.Sprintf("there is no target %q", e.Name)
-	if len(e.Known) > 0 {
+	if nearest := api.Nearest(e.Name, e.Known); nearest != "" {
+		what += fmt.Sprintf("; the nearest is %q", nearest)
+	} else if len(e.Known) > 0 {
 		what += "; those saved are " + strings.Join(e.Known, ", ")
 	}
 	return what + fmt.Sprintf("; log in to a new one with: midge -t %s login -c URL", e.Name)
