@@ -73,8 +73,8 @@ func (p *problems) err() error {
 	return &ConfigError{Problems: p.list}
 }
 
-// nearest gives the name of known that is most like name, "" when none is like it.
-func nearest(name string, known []string) string {
+// Nearest gives the name of known that is most like name, "" when none is like it.
+func Nearest(name string, known []string) string {
 	best, distance := "", max(2, len(name)/3)+1
 	for _, candidate := range known {
 		if d := editDistance(strings.ToLower(name), candidate); d < distance && d < len(candidate) {

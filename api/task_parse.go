@@ -142,7 +142,7 @@ func (d *taskDecoder) unknown(f field, in string, fields []known) {
 		where = " in " + in
 	}
 	advice := "the fields here are " + strings.Join(names, ", ")
-	if like := nearest(f.name, names); like != "" {
+	if like := Nearest(f.name, names); like != "" {
 		advice = fmt.Sprintf("did you mean %q?", like)
 	}
 	d.problems.add(f.at, strings.TrimPrefix(in+"."+f.name, "."), "unknown field %q%s: %s", f.name, where, advice)

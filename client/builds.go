@@ -1,0 +1,90 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"midge/api"
+)
+
+// BuildFilter selects builds. Zero fields select all.
+type BuildFilter struct {
+	// Team limits them to one team's, "" to all that the user may see.
+	Team string
+	// Since and Until bound the start time, in Unix seconds.
+	Since, Until int64
+	// Limit is how many at most, the newest; 0 leaves it to the server.
+	Limit int
+}
+
+// Builds lists builds, the newest first.
+func (c *Client) Builds(ctx context.Context, filter BuildFilter) ([]api.Build, error) {
+	query := url.Values{}
+	if filter.Limit > 0 {
+		query.Set("limit", strconv.Itoa(filter.Limit))
+	}
+	if filter.Since > 0 {
+		query.Set("from", strconv.FormatInt(filter.Since, 10))
+		query.Set("timestamps", "true")
+	}
+	if filter.Until > 0 {
+		query.Set("to", strconv.FormatInt(filter.Until, 10))
+		query.Set("timestamps", "true")
+	}
+	r := request{method: http.MethodGet, path: apiPath("builds"), query: query}
+	if filter.Team != "" {
+		r.path, r.about = apiPath("teams", filter.Team, "builds"), "team "+strconv.Quote(filter.Team)
+	}
+	var builds []api.Build
+	err := c.call(ctx, r, &builds)
+	return builds, err
+}
+
+// Build gives one build.
+func (c *Client) Build(ctx context.Context, id int) (api.Build, error) {
+	var build api.Build
+	err := c.call(ctx, buildRequest(http.MethodGet, id), &build)
+	return build, err
+}
+
+// CreateBuild starts a one-off build of the client's team.
+func (c *Client) CreateBuild(ctx context.Context, plan api.Plan) (api.Build, error) {
+	body, header, err := jsonBody(plan)
+	if err != nil {
+		return api.Build{}, fmt.Errorf("encode the build's plan: %w", err)
+	}
+	var build api.Build
+	err = c.call(ctx, request{
+		method: http.MethodPost,
+		path:   c.teamPath("builds"),
+		header: header,
+		body:   body,
+		about:  "team " + strconv.Quote(c.options.Team),
+	}, &build)
+	return build, err
+}
+
+// AbortBuild asks the server to abort a build, and does not wait for it. Of a build
+// that is finished already it is no error.
+func (c *Client) AbortBuild(ctx context.Context, id int) error {
+	return c.call(ctx, buildRequest(http.MethodPut, id, "abort"), nil)
+}
+
+// BuildArtifacts lists the artifacts that a build has left.
+func (c *Client) BuildArtifacts(ctx context.Context, id int) ([]api.Artifact, error) {
+	var artifacts []api.Artifact
+	err := c.call(ctx, buildRequest(http.MethodGet, id, "artifacts"), &artifacts)
+	return artifacts, err
+}
+
+// buildRequest is a request about a build, or about what is below it.
+func buildRequest(method string, id int, below ...any) request {
+	return request{
+		method: method,
+		path:   apiPath(append([]any{"builds", id}, below...)...),
+		about:  fmt.Sprintf("build %d", id),
+	}
+}

@@ -1,0 +1,168 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// errSilent is the cause of a context that ended because a server took too long.
+var errSilent = errors.New("it did not answer within " + answerTimeout.String())
+
+// transportError turns what net/http says of a failed exchange into one of the
+// package's errors. A context that is done gives its cause.
+func (c *Client) transportError(ctx context.Context, err error, sending bool) error {
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		if cause != errSilent {
+			return cause
+		}
+		return &UnreachableError{URL: c.URL(), Reason: errSilent.Error(), Err: errSilent}
+	}
+	if wrapper := (*url.Error)(nil); errors.As(err, &wrapper) {
+		err = wrapper.Err
+	}
+	if reason := certificateReason(err); reason != "" {
+		return &CertificateError{URL: c.URL(), Target: c.options.Target, Reason: reason, Err: err}
+	}
+	var record tls.RecordHeaderError
+	switch text := err.Error(); {
+	case errors.As(err, &record), strings.Contains(text, "HTTP response to HTTPS client"):
+		return c.strange("it speaks HTTP and not HTTPS")
+	case strings.Contains(text, "malformed HTTP"),
+		strings.Contains(text, "readLoopPeekFail"): // it spoke before it was asked
+		return c.strange("it does not speak HTTP")
+	case strings.Contains(text, "response headers exceeded"):
+		return c.strange(fmt.Sprintf("its headers are longer than %d KiB", maxHeaderBytes>>10))
+	}
+	if c.socket != "" && errors.Is(err, fs.ErrPermission) {
+		return &SocketError{URL: c.URL(), Err: err}
+	}
+	var operation *net.OpError
+	dialed := errors.As(err, &operation) && operation.Op == "dial"
+	return &UnreachableError{URL: c.URL(), Reason: networkReason(err), Err: err, unsent: sending && dialed}
+}
+
+// networkReason says what went wrong between two machines, in a few words.
+func networkReason(err error) string {
+	var lookup *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &lookup):
+		return fmt.Sprintf("the host name %s is not known", lookup.Name)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such socket"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was cut"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "it did not answer in time"
+	}
+	return printable(err.Error())
+}
+
+// certificateReason says why a server is not trusted, or "" when that is not what err is about.
+func certificateReason(err error) string {
+	var (
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return "it is signed by an authority that this machine does not know"
+	case errors.As(err, &hostname):
+		return "it is for another host name"
+	case errors.As(err, &invalid):
+		return printable(invalid.Error())
+	}
+	return ""
+}
+
+// statusError turns an answer whose status is no good into one of the package's errors.
+func (c *Client) statusError(r request, response *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxMessageBytes))
+	message := serverMessage(response, body)
+	switch status := response.StatusCode; {
+	case status >= 300 && status < 400:
+		return &RedirectError{URL: c.URL(), Target: c.options.Target, To: redirectTarget(response)}
+	case status == http.StatusUnauthorized:
+		return &UnauthorizedError{URL: c.URL(), Target: c.options.Target, Anonymous: c.options.Token == ""}
+	case status == http.StatusForbidden:
+		return &ForbiddenError{URL: c.URL(), Team: c.options.Team, Message: message}
+	case status == http.StatusNotFound && r.about != "":
+		return &NotFoundError{What: r.about, URL: c.URL(), Message: message}
+	default:
+		return &ServerError{URL: c.URL(), Status: status, Message: message, RetryAfter: retryAfter(response.Header)}
+	}
+}
+
+// serverMessage gives the sentence in an error's body, or "" when it holds none: a
+// string in JSON's error or errors, or a short plain text.
+func serverMessage(response *http.Response, body []byte) string {
+	var answer struct {
+		Error  string   `json:"error"`
+		Errors []string `json:"errors"`
+	}
+	text := ""
+	if json.Unmarshal(body, &answer) == nil {
+		text = answer.Error
+		if text == "" {
+			text = strings.Join(answer.Errors, "; ")
+		}
+	} else if strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
+		text = string(body)
+	}
+	return printable(strings.TrimSpace(text))
+}
+
+// redirectTarget gives the server that a redirect leads to.
+func redirectTarget(response *http.Response) string {
+	location, err := response.Location()
+	if err != nil {
+		return "nowhere"
+	}
+	return printable(location.Scheme + "://" + location.Host)
+}
+
+// retryAfter reads the header of that name; 0 when it is absent or a date.
+func retryAfter(header http.Header) time.Duration {
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 3600)) * time.Second
+}
+
+func (c *Client) strange(reason string) error {
+	return &StrangeAnswerError{URL: c.URL(), Reason: reason}
+}
+
+// describeBody says what is wrong with a body that should have been JSON.
+func describeBody(response *http.Response, body []byte) string {
+	trimmed := bytes.TrimSpace(body)
+	switch {
+	case len(trimmed) == 0:
+		return "its answer is empty"
+	case trimmed[0] == '<', strings.HasPrefix(response.Header.Get("Content-Type"), "text/html"):
+		return "it sent a page of HTML"
+	case trimmed[0] == '{', trimmed[0] == '[':
+		return "its answer is no whole JSON document"
+	}
+	return "its answer is no JSON"
+}

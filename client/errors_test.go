@@ -1,0 +1,288 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"midge/api"
+)
+
+func answer(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+// Each answer of a server becomes one sentence that says what to do.
+func TestAnswersBecomeSentences(t *testing.T) {
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		want    string // URL stands for the server's
+	}{
+		{"a page", answer(200, "text/html", "<html><body>Welcome</body></html>"),
+			`URL does not answer like a midge or Concourse server: it sent a page of HTML; look at its URL with "midge targets"`},
+		{"half a document", answer(200, "application/json", `{"id":12,"na`),
+			`URL does not answer like a midge or Concourse server: its answer is no whole JSON document; look at its URL with "midge targets"`},
+		{"another document", answer(200, "application/json", `"hello"`),
+			`URL does not answer like a midge or Concourse server: its answer is no JSON; look at its URL with "midge targets"`},
+		{"nothing", answer(200, "", ""),
+			`URL does not answer like a midge or Concourse server: its answer is empty; look at its URL with "midge targets"`},
+		{"unauthorized", answer(401, "", "not authorized"),
+			`URL does not accept your token, it may have expired; log in again with: midge -t ci login`},
+		{"forbidden", answer(403, "text/plain", "viewers only look"),
+			`you are not allowed to do this at URL as a member of team "main" (viewers only look); see "midge userinfo" for your teams and roles`},
+		{"not found", answer(404, "", ""),
+			`there is no build 12 at URL, or it belongs to another team`},
+		{"not found, with a sentence", answer(404, "application/json", `{"error":"build 12 was deleted yesterday"}`),
+			`build 12 was deleted yesterday`},
+		{"bad gateway", answer(502, "text/html", "<html>502</html>"),
+			`URL failed at the request (502 Bad Gateway); try again, and look at the server's log if it stays so`},
+		{"internal error", answer(500, "text/plain", "the disk is full\n"),
+			`URL failed at the request (500 Internal Server Error): the disk is full`},
+		{"refused", answer(400, "application/json", `{"errors":["a step has no id","there are no steps"]}`),
+			`a step has no id; there are no steps`},
+		{"refused in silence", answer(409, "", ""),
+			`URL refused the request (409 Conflict)`},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://ci.example.com/login", http.StatusFound)
+		}, `URL sends its visitors on to https://ci.example.com; if you trust that, use: midge -t ci login`},
+		{"megabytes of headers", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Much", strings.Repeat("x", 2*maxHeaderBytes))
+		}, `URL does not answer like a midge or Concourse server: its headers are longer than 256 KiB; look at its URL with "midge targets"`},
+		{"an endless body", func(w http.ResponseWriter, r *http.Request) {
+			block := []byte("[" + strings.Repeat(" ", 1<<20))
+			for {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		}, `URL does not answer like a midge or Concourse server: its answer is longer than 64 MiB; look at its URL with "midge targets"`},
+		{"cut", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, `{"id":12}`)
+		}, `no server answers at URL (the connection was cut); start one with "sudo midge server", or choose another with --target`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(test.handler)
+			defer server.Close()
+			c := testClient(t, server.URL, func(o *Options) { o.Target, o.Patience = "ci", time.Nanosecond })
+			_, err := c.Build(t.Context(), 12)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(err.Error(), server.URL, "URL"); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestInfoOfAnotherServer(t *testing.T) {
+	tests := map[string]http.HandlerFunc{
+		"it has no /api/v1/info":        http.NotFound,
+		"it does not tell its version":  answer(200, "application/json", `{"status":"ok"}`),
+		"its answer is no JSON":         answer(200, "text/plain", `hello`),
+		"it sent a page of HTML":        answer(200, "text/html", `<!DOCTYPE html>`),
+		"its answer is longer than 64":  answer(200, "", strings.Repeat(" ", maxAnswerBytes+1)),
+	}
+	for want, handler := range tests {
+		t.Run(want, func(t *testing.T) {
+			server := httptest.NewServer(handler)
+			defer server.Close()
+			_, err := testClient(t, server.URL, nil).Info(t.Context())
+			var strange *StrangeAnswerError
+			if !errors.As(err, &strange) || !strings.HasPrefix(strange.Reason, want) {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+}
+
+func TestServersThatAreNotThere(t *testing.T) {
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	go func() {
+		for {
+			connection, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			bufio.NewReader(connection).ReadString('\n')
+			io.WriteString(connection, "220 mail.example.com ESMTP\r\n")
+			connection.Close()
+		}
+	}()
+	socket := filepath.Join(t.TempDir(), "midge.sock")
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	tests := []struct{ name, url, want string }{
+		{"nobody listens", closed.URL,
+			`no server answers at URL (connection refused); start one with "sudo midge server", or choose another with --target`},
+		{"no socket", "unix://" + socket,
+			`no server answers at URL (there is no such socket); start one with "sudo midge server", or choose another with --target`},
+		{"unknown host", "http://midge.invalid",
+			`no server answers at URL (the host name midge.invalid is not known); look at its URL with "midge targets", or choose another with --target`},
+		{"another protocol", "http://" + silent.Addr().String(),
+			`URL does not answer like a midge or Concourse server: it does not speak HTTP; look at its URL with "midge targets"`},
+		{"unknown authority", secure.URL,
+			`the certificate of URL is not trusted (it is signed by an authority that this machine does not know); trust its authority with: midge -t ci login --ca-cert FILE`},
+		{"no TLS", strings.Replace(httpServer(t), "http:", "https:", 1),
+			`URL does not answer like a midge or Concourse server: it speaks HTTP and not HTTPS; look at its URL with "midge targets"`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := testClient(t, test.url, func(o *Options) { o.Target = "ci" })
+			_, err := c.Info(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(err.Error(), test.url, "URL"); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func httpServer(t *testing.T) string {
+	server := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestURLs(t *testing.T) {
+	for _, text := range []string{"", "midge.example.com", "ftp://x", "http://", "unix:", "unix://host/path", "http://a b"} {
+		var wrong *URLError
+		if _, err := New(Options{URL: text}); !errors.As(err, &wrong) {
+			t.Errorf("New(%q) = %v", text, err)
+		}
+	}
+	c, err := New(Options{URL: "https://ci.example.com/concourse/"})
+	if err != nil || c.base.String() != "https://ci.example.com/concourse" || c.URL() != "https://ci.example.com/concourse" {
+		t.Errorf("base is %v, %v", c.base, err)
+	}
+}
+
+func TestWrongPassword(t *testing.T) {
+	for _, status := range []int{400, 401, 403} {
+		server := httptest.NewServer(answer(status, "application/json", `{"error":"access_denied","error_description":"Invalid username or password"}`))
+		_, err := testClient(t, server.URL, nil).Login(t.Context(), "test", "wrong")
+		server.Close()
+		var wrong *LoginError
+		if !errors.As(err, &wrong) {
+			t.Errorf("%d: error is %v", status, err)
+		}
+	}
+}
+
+// flaky fails the first requests as it is told to, and then answers.
+func flaky(failures int, fail http.HandlerFunc) (handler http.HandlerFunc, requests *atomic.Int64) {
+	requests = new(atomic.Int64)
+	return func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.URL.Path == "/api/v1/info" {
+			io.WriteString(w, `{"version":"8.0.0"}`)
+			return
+		}
+		if failures > 0 {
+			failures--
+			fail(w, r)
+			return
+		}
+		io.WriteString(w, `{"id":12}`)
+	}, requests
+}
+
+func TestRequestsAreRepeated(t *testing.T) {
+	gateway := answer(502, "", "")
+	busy := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(429)
+	}
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	get := func(ctx context.Context, c *Client) error { _, err := c.Build(ctx, 12); return err }
+	post := func(ctx context.Context, c *Client) error { _, err := c.CreateBuild(ctx, api.Plan{}); return err }
+	upload := func(ctx context.Context, c *Client) error {
+		_, err := c.UploadArtifact(ctx, strings.NewReader("x"), UploadOptions{})
+		return err
+	}
+	tests := []struct {
+		name  string
+		fail  http.HandlerFunc
+		call  func(context.Context, *Client) error
+		heard bool
+		want  bool
+	}{
+		{"a server known before is waited for", gateway, get, true, true},
+		{"a connection that was cut", cut, get, true, true},
+		{"a server never heard of is not", gateway, get, false, false},
+		{"what may have been done is not done twice", gateway, post, true, false},
+		{"nor when the connection was cut", cut, post, true, false},
+		{"what was turned away is tried again", busy, post, true, true},
+		{"an internal error is not", answer(500, "", ""), get, true, false},
+		{"a stream cannot be", busy, upload, true, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			handler, requests := flaky(2, test.fail)
+			server := quietServer(handler)
+			defer server.Close()
+			var notices []Notice
+			c := testClient(t, server.URL, func(o *Options) {
+				o.Notify = func(n Notice) { notices = append(notices, n) }
+			})
+			if test.heard {
+				if _, err := c.Info(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			requests.Store(0)
+			err := test.call(t.Context(), c)
+			sent := requests.Load()
+			if test.want && (err != nil || sent != 3 || len(notices) != 2) {
+				t.Errorf("%d requests, notices %+v, error %v", sent, notices, err)
+			}
+			if !test.want && (err == nil || sent != 1 || len(notices) != 0) {
+				t.Errorf("%d requests, notices %+v, error %v", sent, notices, err)
+			}
+		})
+	}
+}
+
+func TestWaitingEndsWithItsContext(t *testing.T) {
+	handler, _ := flaky(1000, answer(502, "", ""))
+	server := quietServer(handler)
+	defer server.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	c := testClient(t, server.URL, func(o *Options) { o.Notify = func(Notice) { cancel(cause) } })
+	if _, err := c.Info(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Build(ctx, 12); err != cause {
+		t.Errorf("error is %v", err)
+	}
+}
