@@ -196,6 +196,8 @@ type BuildUsage struct {
 	Steps []StepUsage `json:"steps"`
 	// SysUsage is the workers' machine meanwhile, in the order of time.
 	SysUsage []SysSample `json:"sysUsage,omitempty"`
+	// Client is what the command that prints this used; a server leaves it out.
+	Client *ClientUsage `json:"client,omitempty"`
 }
 
 // ClientUsage is what a command itself used, on the machine where it was typed.
