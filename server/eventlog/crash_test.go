@@ -164,7 +164,7 @@ func FuzzParseRecord(f *testing.F) {
 				t.Fatal(err)
 			}
 			r2, _, err := parseRecord(again)
-			if err != nil || n > len(b) || r2.number != r.number || r2.event.Mark != r.event.Mark ||
+			if err != nil || n > len(b) || r2.number != r.number || !slices.Equal(r2.event.Marks, r.event.Marks) ||
 				string(r2.event.Data) != string(r.event.Data) || !slices.Equal(r2.marks, r.marks) {
 				t.Errorf("%+v came back as %+v, %v", r, r2, err)
 			}

@@ -14,12 +14,11 @@ type Event struct {
 	Version string
 	// Data is the event's JSON, on one line.
 	Data json.RawMessage
-	// Mark is kept with the event and is no part of what followers are shown.
-	Mark Mark
+	// Marks are kept with the event and are no part of what followers are shown.
+	Marks []Mark
 }
 
-// Mark is a number that is kept under a name, the latest of a name counting. The
-// zero Mark keeps nothing.
+// Mark is a number that is kept under a name, the latest of a name counting.
 type Mark struct {
 	Name  string
 	Value int64

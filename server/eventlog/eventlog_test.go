@@ -39,7 +39,7 @@ func event(i int) Event {
 		Kind:    "log",
 		Version: "5.1",
 		Data:    fmt.Appendf(nil, `{"payload":"line %d\n"}`, i),
-		Mark:    Mark{Name: fmt.Sprintf("task %d", i%3), Value: int64(i)},
+		Marks:   []Mark{{Name: fmt.Sprintf("task %d", i%3), Value: int64(i)}},
 	}
 }
 
@@ -133,7 +133,7 @@ func TestKindVersionAndMarkAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := events[0]
-	if got.Kind != "log" || got.Version != "5.1" || got.ID != 1 || got.Mark != (Mark{"task 1", 1}) {
+	if got.Kind != "log" || got.Version != "5.1" || got.ID != 1 || !slices.Equal(got.Marks, []Mark{{"task 1", 1}}) {
 		t.Errorf("got %+v", got)
 	}
 	for name, value := range map[string]int64{"task 0": 3, "task 1": 1, "task 2": 2} {

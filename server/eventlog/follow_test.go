@@ -64,7 +64,7 @@ func TestWritersTakeTurns(t *testing.T) {
 	for w := range writers {
 		group.Go(func() {
 			for i := range n {
-				_, err := log.Append(Event{Kind: "log", Data: fmt.Appendf(nil, `%d`, i), Mark: Mark{fmt.Sprint(w), int64(i)}})
+				_, err := log.Append(Event{Kind: "log", Data: fmt.Appendf(nil, `%d`, i), Marks: []Mark{{fmt.Sprint(w), int64(i)}}})
 				if err != nil {
 					t.Error(err)
 				}

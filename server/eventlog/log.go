@@ -249,8 +249,8 @@ func (l *log) publish(added addition, begun bool) {
 	l.next = added.first + int64(len(added.events))
 	l.ended = l.ended || added.ended
 	for i, event := range added.events {
-		if event.Mark.Name != "" {
-			l.marks[event.Mark.Name] = event.Mark.Value
+		for _, mark := range event.Marks {
+			l.marks[mark.Name] = mark.Value
 		}
 		l.tail = append(l.tail, event)
 		l.ends = append(l.ends, place{segment: len(l.segments) - 1, offset: added.ends[i]})

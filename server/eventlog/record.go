@@ -13,11 +13,12 @@ import (
 //	CRC-32C of body  4 bytes, little endian
 //	body             kind byte, number (uvarint), then by kind
 //
-//	'h' head: how many marks (uvarint), each a name and a value (varint), then 1 when the log has ended
-//	'e' event: mark name, mark value (varint), kind, version, and the rest is data
+//	'h' head: marks, then 1 when the log has ended
+//	'e' event: marks, kind, version, and the rest is data
 //	'z' end: nothing
 //
-// where a name or other text is its length (uvarint) and its bytes. The number is
+// where marks are how many (uvarint), then of each its name and value (varint), and
+// a name or other text is its length (uvarint) and its bytes. The number is
 // the event's, and of the other kinds that of the event which comes next.
 const (
 	recordHead  = 'h'
@@ -54,13 +55,10 @@ func (r *record) appendTo(b []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(r.number))
 	switch r.kind {
 	case recordHead:
-		b = binary.AppendUvarint(b, uint64(len(r.marks)))
-		for _, mark := range r.marks {
-			b = appendMark(b, mark)
-		}
+		b = appendMarks(b, r.marks)
 		b = append(b, flag(r.ended))
 	case recordEvent:
-		b = appendMark(b, r.event.Mark)
+		b = appendMarks(b, r.event.Marks)
 		b = appendText(b, r.event.Kind)
 		b = appendText(b, r.event.Version)
 		b = append(b, r.event.Data...)
@@ -78,8 +76,12 @@ func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-func appendMark(b []byte, mark Mark) []byte {
-	return binary.AppendVarint(appendText(b, mark.Name), mark.Value)
+func appendMarks(b []byte, marks []Mark) []byte {
+	b = binary.AppendUvarint(b, uint64(len(marks)))
+	for _, mark := range marks {
+		b = binary.AppendVarint(appendText(b, mark.Name), mark.Value)
+	}
+	return b
 }
 
 func flag(set bool) byte {
@@ -119,12 +121,10 @@ func parseRecord(b []byte) (record, int, error) {
 	r := record{kind: body[0], number: int64(f.uvarint())}
 	switch r.kind {
 	case recordHead:
-		for n := f.uvarint(); n > 0 && !f.damaged; n-- {
-			r.marks = append(r.marks, f.mark())
-		}
+		r.marks = f.marks()
 		r.ended = f.byte() == 1
 	case recordEvent:
-		r.event = Event{ID: r.number, Mark: f.mark(), Kind: f.text(), Version: f.text()}
+		r.event = Event{ID: r.number, Marks: f.marks(), Kind: f.text(), Version: f.text()}
 		r.event.Data, f.rest = f.rest, nil
 	case recordEnd:
 	default:
@@ -189,6 +189,10 @@ func (f *fields) text() string {
 	return text
 }
 
-func (f *fields) mark() Mark {
-	return Mark{Name: f.text(), Value: f.varint()}
+func (f *fields) marks() []Mark {
+	var marks []Mark
+	for n := f.uvarint(); n > 0 && !f.damaged; n-- {
+		marks = append(marks, Mark{Name: f.text(), Value: f.varint()})
+	}
+	return marks
 }

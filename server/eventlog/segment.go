@@ -95,9 +95,7 @@ func scanSegment(b []byte, first int64) (segmentState, error) {
 		return segmentState{}, err
 	}
 	state := segmentState{next: first, size: int64(n), marks: make(map[string]int64), ended: head.ended}
-	for _, mark := range head.marks {
-		state.marks[mark.Name] = mark.Value
-	}
+	state.mark(head.marks)
 	for b = b[n:]; len(b) > 0; b = b[n:] {
 		var r record
 		r, n, err = parseRecord(b)
@@ -116,8 +114,12 @@ func (s *segmentState) add(r record, size int) {
 		s.ended = true
 	case recordEvent:
 		s.next++
-		if r.event.Mark.Name != "" {
-			s.marks[r.event.Mark.Name] = r.event.Mark.Value
-		}
+		s.mark(r.event.Marks)
+	}
+}
+
+func (s *segmentState) mark(marks []Mark) {
+	for _, mark := range marks {
+		s.marks[mark.Name] = mark.Value
 	}
 }
