@@ -182,12 +182,9 @@ func TestBuildsFilter(t *testing.T) {
 
 // What a list costs must not grow with the number of builds there are: each select
 // is to walk along an index in the order wanted, without sorting what it finds.
+// SQLite plans by the schema alone, as nothing ever gathers statistics.
 func TestBuildsQueryPlans(t *testing.T) {
 	db := openTest(t)
-	fill(t, db, 100_000)
-	if _, err := db.writer.ExecContext(t.Context(), `ANALYZE`); err != nil {
-		t.Fatal(err)
-	}
 	for _, teams := range [][]string{nil, {"main"}, {"main", "other"}} {
 		for _, status := range [][]api.BuildStatus{nil, {api.StatusFailed}, {api.StatusPending, api.StatusStarted}} {
 			for _, bounds := range []BuildFilter{{}, {From: 10}, {To: 99_000}, {From: 10, To: 99_000}, {Since: 1500}, {Since: 1500, Until: 90_000}} {
