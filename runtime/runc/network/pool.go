@@ -24,10 +24,15 @@ import (
 	"time"
 
 	"github.com/containerd/go-cni"
+	"github.com/sasha-s/go-deadlock"
 	"go.opentelemetry.io/otel/attribute"
 
 	"midge/trace"
 )
+
+// go-cni guards itself with a lock that ends the process when it believes that it
+// sees a deadlock, which it does where there is none: it takes all goroutines for one.
+func init() { deadlock.Opts.Disable = true }
 
 // Options are settings of a Pool.
 type Options struct {
