@@ -37,3 +37,23 @@ type HijackOutput struct {
 	ExitStatus         *int   `json:"exit_status,omitempty"`
 	ExecutableNotFound bool   `json:"executable_not_found,omitempty"`
 }
+
+// HijackSession is a session as the server lists it: a command that somebody runs
+// in a container, whether or not they are attached to it. Only midge knows sessions.
+type HijackSession struct {
+	ID        string   `json:"id"`
+	Container string   `json:"container"`
+	TeamName  string   `json:"team_name,omitempty"`
+	BuildID   int      `json:"build_id,omitempty"`
+	PlanID    string   `json:"plan_id,omitempty"`
+	StepName  string   `json:"step_name,omitempty"`
+	User      string   `json:"user,omitempty"`
+	From      string   `json:"from,omitempty"` // the address of the client that began it
+	Command   []string `json:"command"`
+	TTY       bool     `json:"tty,omitempty"`
+	// BeginTime and EndTime are in Unix seconds; EndTime is 0 while it runs.
+	BeginTime int64 `json:"begin_time"`
+	EndTime   int64 `json:"end_time,omitempty"`
+	// Clients is how many are attached now.
+	Clients int `json:"clients"`
+}

@@ -58,9 +58,12 @@ type problems struct {
 func (p *problems) add(at position, field, format string, args ...any) {
 	p.list = append(p.list, Problem{
 		File: p.file, Line: at.line, Column: at.column, Field: field,
-		Message: fmt.Sprintf(format, args...),
+		Message: lineBreaks.Replace(fmt.Sprintf(format, args...)),
 	})
 }
+
+// lineBreaks keeps a message on one line, whatever of the file it quotes.
+var lineBreaks = strings.NewReplacer("\n", " ", "\r", " ")
 
 // err gives a *ConfigError of all problems, or nil when there is none.
 func (p *problems) err() error {
