@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"midge/terminal"
 )
 
 // errSilent is the cause of a context that ended because a server took too long.
@@ -73,7 +75,7 @@ func networkReason(err error) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time"
 	}
-	return printable(err.Error())
+	return terminal.Line(err.Error())
 }
 
 // certificateReason says why a server is not trusted, or "" when that is not what err is about.
@@ -89,7 +91,7 @@ func certificateReason(err error) string {
 	case errors.As(err, &hostname):
 		return "it is for another host name"
 	case errors.As(err, &invalid):
-		return printable(invalid.Error())
+		return terminal.Line(invalid.Error())
 	}
 	return ""
 }
@@ -112,6 +114,9 @@ func (c *Client) statusError(r request, response *http.Response) error {
 	}
 }
 
+// maxMessageShown bounds what an error repeats of a server's words, in bytes.
+const maxMessageShown = 2000
+
 // serverMessage gives the sentence in an error's body, or "" when it holds none: a
 // string in JSON's error or errors, or a short plain text.
 func serverMessage(response *http.Response, body []byte) string {
@@ -128,7 +133,11 @@ func serverMessage(response *http.Response, body []byte) string {
 	} else if strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
 		text = string(body)
 	}
-	return printable(strings.TrimSpace(text))
+	text = terminal.Line(strings.TrimSpace(text))
+	if len(text) > maxMessageShown {
+		text = strings.ToValidUTF8(text[:maxMessageShown], "") + "..."
+	}
+	return text
 }
 
 // redirectTarget gives the server that a redirect leads to.
@@ -137,7 +146,7 @@ func redirectTarget(response *http.Response) string {
 	if err != nil {
 		return "nowhere"
 	}
-	return printable(location.Scheme + "://" + location.Host)
+	return terminal.Line(location.Scheme + "://" + location.Host)
 }
 
 // retryAfter reads the header of that name; 0 when it is absent or a date.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"midge/api"
+	"midge/terminal"
 )
 
 // ContainerFilter selects containers. Zero fields select all.
@@ -54,7 +55,7 @@ func (c *Client) Container(ctx context.Context, handle string) (api.Container, e
 	err := c.call(ctx, request{
 		method: http.MethodGet,
 		path:   c.teamPath("containers", handle),
-		about:  fmt.Sprintf("container %s", printable(handle)),
+		about:  fmt.Sprintf("container %s", terminal.Line(handle)),
 	}, &container)
 	return container, err
 }

@@ -7,13 +7,15 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"midge/terminal"
 )
 
 // URLError tells that a server's URL cannot be one.
 type URLError struct{ URL string }
 
 func (e *URLError) Error() string {
-	return fmt.Sprintf("%q is no URL of a server; give one like https://midge.example.com, http://127.0.0.1:8080 or unix:///run/midge/midge.sock", printable(e.URL))
+	return fmt.Sprintf("%q is no URL of a server; give one like https://midge.example.com, http://127.0.0.1:8080 or unix:///run/midge/midge.sock", terminal.Line(e.URL))
 }
 
 // UnreachableError tells that no server answers at a URL.

@@ -59,6 +59,8 @@ func TestAnswersBecomeSentences(t *testing.T) {
 			`a step has no id; there are no steps`},
 		{"refused in silence", answer(409, "", ""),
 			`URL refused the request (409 Conflict)`},
+		{"terminal escapes", answer(400, "text/plain", "\x1b]0;owned\a\x1b[2Jbad\r\nplan"),
+			`bad plan`},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://ci.example.com/login", http.StatusFound)
 		}, `URL sends its visitors on to https://ci.example.com; if you trust that, use: midge -t ci login`},
@@ -72,7 +74,7 @@ func TestAnswersBecomeSentences(t *testing.T) {
 					return
 				}
 			}
-		}, `URL does not answer like a midge or Concourse server: its answer is longer than 64 MiB; look at its URL with "midge targets"`},
+		}, `URL does not answer like a midge or Concourse server: its answer is longer than 32 MiB; look at its URL with "midge targets"`},
 		{"cut", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			io.WriteString(w, `{"id":12}`)
@@ -96,11 +98,11 @@ func TestAnswersBecomeSentences(t *testing.T) {
 
 func TestInfoOfAnotherServer(t *testing.T) {
 	tests := map[string]http.HandlerFunc{
-		"it has no /api/v1/info":        http.NotFound,
-		"it does not tell its version":  answer(200, "application/json", `{"status":"ok"}`),
-		"its answer is no JSON":         answer(200, "text/plain", `hello`),
-		"it sent a page of HTML":        answer(200, "text/html", `<!DOCTYPE html>`),
-		"its answer is longer than 64":  answer(200, "", strings.Repeat(" ", maxAnswerBytes+1)),
+		"it has no /api/v1/info":       http.NotFound,
+		"it does not tell its version": answer(200, "application/json", `{"status":"ok"}`),
+		"its answer is no JSON":        answer(200, "text/plain", `hello`),
+		"it sent a page of HTML":       answer(200, "text/html", `<!DOCTYPE html>`),
+		"its answer is longer than 32": answer(200, "", strings.Repeat(" ", maxAnswerBytes+1)),
 	}
 	for want, handler := range tests {
 		t.Run(want, func(t *testing.T) {

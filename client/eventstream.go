@@ -8,10 +8,10 @@ import (
 )
 
 // maxFrameBytes bounds one frame of an event stream.
-const maxFrameBytes = 16 << 20
+const maxFrameBytes = 8 << 20
 
 // errFrameTooLong tells that a frame of an event stream has no end in sight.
-var errFrameTooLong = errors.New("an event is longer than 16 MiB")
+var errFrameTooLong = errors.New("an event is longer than 8 MiB")
 
 // frame is one message of a server-sent event stream. Its slices are valid until the
 // next call of next.

@@ -23,18 +23,18 @@ type exchange struct {
 	body           string
 }
 
-// readRecording gives the exchanges of a section of a file in testdata. A request
+// readRecording gives the exchanges of a section of a file in testdata/wire. A request
 // begins with ">>> METHOD TARGET", an answer with "<<< STATUS"; headers follow, a
 // blank line and the body. "<N bytes of gzip>" stands for any bytes.
 func readRecording(t *testing.T, file, section string) []exchange {
 	t.Helper()
-	content, err := os.ReadFile("testdata/" + file)
+	content, err := os.ReadFile("../testdata/wire/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, text, found := strings.Cut(string(content), "### "+section+"\n")
 	if !found {
-		t.Fatalf("testdata/%s has no section %q", file, section)
+		t.Fatalf("testdata/wire/%s has no section %q", file, section)
 	}
 	text, _, _ = strings.Cut(text, "\n### ")
 	var exchanges []exchange

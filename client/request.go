@@ -15,7 +15,7 @@ const (
 	// answerTimeout is how long a JSON answer may take, from the first byte sent to the last received.
 	answerTimeout = time.Minute
 	// maxAnswerBytes bounds a JSON answer.
-	maxAnswerBytes = 64 << 20
+	maxAnswerBytes = 32 << 20
 	// maxMessageBytes bounds what is read of an answer that tells of an error.
 	maxMessageBytes = 16 << 10
 )
@@ -69,7 +69,7 @@ func (c *Client) decode(ctx context.Context, response *http.Response, answer any
 	case err != nil:
 		return c.transportError(ctx, err, false)
 	case len(body) > maxAnswerBytes:
-		return c.strange("its answer is longer than 64 MiB")
+		return c.strange("its answer is longer than 32 MiB")
 	case answer == nil:
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"midge/api"
+	"midge/terminal"
 )
 
 // LocalTarget is the target that needs no saving: the socket of this machine's server.
@@ -213,7 +214,7 @@ type TargetFileError struct {
 
 func (e *TargetFileError) Error() string {
 	first, _, _ := strings.Cut(e.Err.Error(), "\n")
-	return fmt.Sprintf("%s is no file of targets (%s); correct it, or move it away and log in again", e.Path, printable(first))
+	return fmt.Sprintf("%s is no file of targets (%s); correct it, or move it away and log in again", e.Path, terminal.Line(first))
 }
 
 func (e *TargetFileError) Unwrap() error { return e.Err }

@@ -1,0 +1,137 @@
+package execute
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"midge/api"
+)
+
+// selection is what of a request's inputs and outputs the task has a use for.
+type selection struct {
+	inputs  []Mapping         // artifacts to be made, with absolute paths
+	mapping map[string]string // of the task's inputs to artifacts of another name
+	outputs []Mapping         // with absolute paths
+}
+
+// selectTrees matches the request with the task's inputs and outputs. All that does
+// not fit is in the error, a line each.
+func (r Request) selectTrees(config api.TaskConfig) (selection, error) {
+	var errs []error
+	given := map[string]string{}
+	for _, input := range r.Inputs {
+		if _, twice := given[input.Name]; twice {
+			errs = append(errs, fmt.Errorf("the input %q is given twice", input.Name))
+		}
+		given[input.Name] = input.Path
+	}
+	selected := selection{mapping: map[string]string{}}
+	known := map[string]bool{}
+	for _, input := range config.Inputs {
+		name := r.artifactOf(input.Name, given)
+		known[input.Name], known[name] = true, true
+		if name != input.Name {
+			selected.mapping[input.Name] = name
+		}
+		path, found := given[name]
+		if !found && name == filepath.Base(r.Directory) {
+			path, found = ".", true
+		}
+		switch {
+		case found && !slices.ContainsFunc(selected.inputs, func(m Mapping) bool { return m.Name == name }):
+			errs = append(errs, r.checkDirectory(name, path))
+			selected.inputs = append(selected.inputs, Mapping{name, r.path(path)})
+		case !found && !input.Optional:
+			errs = append(errs, fmt.Errorf("the task needs the input %q; give it with -i %s=DIRECTORY", name, name))
+		}
+	}
+	for _, input := range r.Inputs {
+		if !known[input.Name] {
+			errs = append(errs, unknownName("input", input.Name, inputNames(config)))
+		}
+	}
+	for name := range r.InputMapping {
+		if !slices.Contains(inputNames(config), name) {
+			errs = append(errs, unknownName("input", name, inputNames(config)))
+		}
+	}
+	outputs, err := r.selectOutputs(config)
+	selected.outputs = outputs
+	return selected, errors.Join(append(errs, err)...)
+}
+
+// artifactOf names the artifact that a task's input is taken from. A directory given
+// for the input itself goes before its mapping.
+func (r Request) artifactOf(input string, given map[string]string) string {
+	if _, direct := given[input]; direct {
+		return input
+	}
+	if mapped, ok := r.InputMapping[input]; ok {
+		return mapped
+	}
+	return input
+}
+
+// checkDirectory says what is wrong with a path as an input.
+func (r Request) checkDirectory(input, path string) error {
+	info, err := os.Stat(r.path(path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the input %q cannot be sent: there is no directory %s", input, path)
+	case err != nil:
+		return fmt.Errorf("the input %q cannot be sent: %w", input, err)
+	case !info.IsDir():
+		return fmt.Errorf("the input %q cannot be sent: %s is a file, and an input is a directory", input, path)
+	}
+	return nil
+}
+
+// selectOutputs matches the request's outputs with the task's.
+func (r Request) selectOutputs(config api.TaskConfig) ([]Mapping, error) {
+	names := make([]string, len(config.Outputs))
+	for i, output := range config.Outputs {
+		names[i] = output.Name
+	}
+	var errs []error
+	var outputs []Mapping
+	for _, output := range r.Outputs {
+		path := r.path(output.Path)
+		switch info, err := os.Stat(path); {
+		case !slices.Contains(names, output.Name):
+			errs = append(errs, unknownName("output", output.Name, names))
+		case err == nil && !info.IsDir():
+			errs = append(errs, fmt.Errorf("the output %q cannot be put into %s: it is a file", output.Name, output.Path))
+		}
+		outputs = append(outputs, Mapping{output.Name, path})
+	}
+	return outputs, errors.Join(errs...)
+}
+
+func inputNames(config api.TaskConfig) []string {
+	names := make([]string, len(config.Inputs))
+	for i, input := range config.Inputs {
+		names[i] = input.Name
+	}
+	return names
+}
+
+// unknownName says that a task has no input or output of a name, and which it has.
+func unknownName(kind, name string, known []string) error {
+	switch nearest := api.Nearest(name, known); {
+	case len(known) == 0:
+		return fmt.Errorf("the task has no %s %q: it has no %ss", kind, name, kind)
+	case nearest != "":
+		return fmt.Errorf("the task has no %s %q; did you mean %q?", kind, name, nearest)
+	}
+	quoted := make([]string, len(known))
+	for i, k := range known {
+		quoted[i] = strconv.Quote(k)
+	}
+	return fmt.Errorf("the task has no %s %q; it has %s", kind, name, strings.Join(quoted, ", "))
+}

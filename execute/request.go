@@ -1,0 +1,113 @@
+package execute
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"midge/api"
+)
+
+// Request is what a command line asks to be executed.
+type Request struct {
+	// Config is the path of the task file.
+	Config string
+	// Args are appended to those of the task's command.
+	Args []string
+	// Variables for the task file, as api.ParseVariables takes them.
+	Vars, YAMLVars []string
+	// VarFiles are paths of YAML files of variables.
+	VarFiles []string
+
+	// Inputs names directories to be sent. An input that the task needs and that has the
+	// name of Directory is taken from there when it is not among them.
+	Inputs []Mapping
+	// InputMapping gives the task's input of a name the artifact of another name.
+	InputMapping map[string]string
+	// IncludeIgnored sends also what git ignores.
+	IncludeIgnored bool
+	// Outputs names directories to put outputs into; they are made if they are not there.
+	Outputs []Mapping
+
+	Privileged bool
+	Tags       []string // of the worker
+	// TTY asks for a terminal for the task. A Concourse gives one in any case.
+	TTY bool
+	// Background leaves the build running as soon as it is created.
+	Background bool
+
+	// Directory is what paths are relative to, in absolute terms.
+	Directory string
+	// LookupEnv is os.LookupEnv, or stands for it: params are overridden by it.
+	LookupEnv func(name string) (string, bool)
+}
+
+// Mapping is a name and the path of a directory that it stands for.
+type Mapping struct {
+	Name string
+	Path string
+}
+
+// ParseMapping reads NAME=PATH, as flag was given it.
+func ParseMapping(flag, text string) (Mapping, error) {
+	name, path, found := strings.Cut(text, "=")
+	if !found || name == "" || path == "" {
+		return Mapping{}, fmt.Errorf("%s %s is not understood; write it as %s NAME=PATH", flag, text, flag)
+	}
+	return Mapping{Name: name, Path: path}, nil
+}
+
+// path gives a path of the request in absolute terms.
+func (r Request) path(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(r.Directory, path)
+}
+
+// taskConfig reads the task file and applies what the request changes in it.
+func (r Request) taskConfig() (api.TaskConfig, error) {
+	content, err := r.readFile("task file", "-c", r.Config)
+	if err != nil {
+		return api.TaskConfig{}, err
+	}
+	files := make([]api.VariablesFile, len(r.VarFiles))
+	for i, path := range r.VarFiles {
+		files[i].Name = path
+		if files[i].Data, err = r.readFile("file of variables", "-l", path); err != nil {
+			return api.TaskConfig{}, err
+		}
+	}
+	variables, err := api.ParseVariables(r.Vars, r.YAMLVars, files)
+	if err != nil {
+		return api.TaskConfig{}, err
+	}
+	config, err := api.ParseTaskConfig(r.Config, content, variables)
+	if err != nil {
+		return api.TaskConfig{}, err
+	}
+	config.Params = api.OverrideParams(config.Params, r.LookupEnv)
+	config.Run.Args = append(config.Run.Args, r.Args...)
+	return config, nil
+}
+
+// readFile reads a small file that a flag names.
+func (r Request) readFile(kind, flag, path string) ([]byte, error) {
+	info, err := os.Stat(r.path(path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no %s %s; give the path of one with %s", kind, path, flag)
+	case err != nil:
+		return nil, fmt.Errorf("the %s cannot be read: %w", kind, err)
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a directory; give the path of a %s with %s", path, kind, flag)
+	}
+	content, err := os.ReadFile(r.path(path))
+	if err != nil {
+		return nil, fmt.Errorf("the %s cannot be read: %w", kind, err)
+	}
+	return content, nil
+}
