@@ -20,6 +20,7 @@ type ResourceUsage struct {
 	// Limits are the bounds the step ran under.
 	Limits *UsageLimits `json:"limits,omitempty"`
 	// Missing says why a part is absent, by its path in a sample: "memoryStat.peak".
+	// "" is the whole of it.
 	Missing map[string]string `json:"missing,omitempty"`
 }
 

@@ -269,16 +269,13 @@ func isGone(err error) bool {
 	return errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ESRCH)
 }
 
-// missingReason finds why a field is absent: its own reason, or that of a part it belongs to.
+// missingReason finds why a field is absent: its own reason, or that of a part it
+// belongs to, or that of the whole.
 func missingReason(missing map[string]string, field string) string {
 	for {
-		if why, ok := missing[field]; ok {
+		if why, ok := missing[field]; ok || field == "" {
 			return why
 		}
-		i := strings.LastIndexByte(field, '.')
-		if i < 0 {
-			return ""
-		}
-		field = field[:i]
+		field = field[:max(0, strings.LastIndexByte(field, '.'))]
 	}
 }

@@ -1,8 +1,6 @@
 package usage
 
 import (
-	"time"
-
 	"midge/api"
 )
 
@@ -48,15 +46,4 @@ func pressureOf(sample api.Sample, resource string) *api.Pressure {
 		return sample.IOStat.Pressure
 	}
 	return nil
-}
-
-// stalledFor adds up the time lost to a resource.
-func stalledFor(stalls []api.Stall, resource string) time.Duration {
-	var total time.Duration
-	for _, stall := range stalls {
-		if stall.Resource == resource {
-			total += time.Duration(stall.Share * float64(stall.To.Sub(stall.From)))
-		}
-	}
-	return total
 }

@@ -65,6 +65,9 @@ func paragraph(text *strings.Builder, name string, column, width int, rows [][]s
 
 func rows(step api.StepUsage) [][]string {
 	s, missing := Summarise(step), step.ResourceUsage.Missing
+	if len(step.ResourceUsage.Samples) == 0 {
+		return [][]string{{notAvailable(missing, "")}}
+	}
 	rows := [][]string{
 		append([]string{cpuFact(s, missing), memoryFact(s, missing)},
 			append(ioFacts(s, missing), networkFact(s, missing), pidsFact(s, missing))...),

@@ -1,0 +1,487 @@
+package usage
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"midge/api"
+)
+
+// disk is where the tests write files that are to reach a disk. /tmp may be memory.
+var disk = flag.String("disk", "/var/tmp", "a directory on a disk")
+
+func TestMain(m *testing.M) {
+	if work := os.Getenv("USAGE_TEST_WORK"); work != "" {
+		if err := doWork(work); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// worker is a process of this very program that waits in a group of its own until
+// it is told to work.
+type worker struct {
+	*exec.Cmd
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+}
+
+// own is what the worker says of itself, to compare with.
+type own struct{ CPU time.Duration }
+
+// startWorker starts a worker in new groups and says where those are.
+func startWorker(t *testing.T, work string, limits map[string]string) (*worker, Location) {
+	t.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), "USAGE_TEST_WORK="+work, "USAGE_TEST_DISK="+*disk)
+	command.Stderr = os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWNET}
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	directories := makeGroups(t)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := &worker{command, stdin, bufio.NewReader(stdout)}
+	t.Cleanup(func() {
+		_ = w.Process.Kill()
+		_ = w.Wait()
+	})
+	w.say(t, "") // What starting it took is not part of its work, but it cannot be left out.
+	for _, directory := range directories {
+		for file, value := range limits {
+			path := filepath.Join(directory, file)
+			if _, err := os.Stat(path); err == nil {
+				writeFile(t, path, value)
+			}
+		}
+		writeFile(t, filepath.Join(directory, "cgroup.procs"), strconv.Itoa(w.Process.Pid))
+	}
+	location, err := Locate(w.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, location
+}
+
+// say waits until the worker has come to its next halt and lets it go on when line is not "".
+func (w *worker) say(t *testing.T, line string) string {
+	t.Helper()
+	if line != "" {
+		if _, err := fmt.Fprintln(w.stdin, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer, err := w.stdout.ReadString('\n')
+	if err != nil {
+		t.Fatalf("the worker says nothing: %v", err)
+	}
+	return answer
+}
+
+// makeGroups makes a group in each hierarchy of this machine, v1's and the unified one.
+func makeGroups(t *testing.T) []string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := parseHierarchies(mounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	var directories []string
+	for _, controller := range []string{"", "cpu", "cpuacct", "memory", "blkio", "pids"} {
+		where, ok := found[controller]
+		if !ok || seen[where.mountPoint] {
+			continue
+		}
+		seen[where.mountPoint] = true
+		if controller == "" {
+			enable(t, where.mountPoint)
+		}
+		directory := filepath.Join(where.mountPoint, "usage-test-"+strconv.Itoa(os.Getpid()))
+		if err := os.Mkdir(directory, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeGroup(t, directory) })
+		directories = append(directories, directory)
+	}
+	return directories
+}
+
+// enable turns on what controllers the unified hierarchy has.
+func enable(t *testing.T, top string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(top, "cgroup.controllers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for controller := range strings.FieldsSeq(string(data)) {
+		if strings.Contains("cpu memory io pids", controller) {
+			writeFile(t, filepath.Join(top, "cgroup.subtree_control"), "+"+controller)
+		}
+	}
+}
+
+// removeGroup removes a group. The kernel tells of a process that has gone from it
+// by no event that v1 has, so that it is tried until a deadline.
+func removeGroup(t *testing.T, directory string) {
+	deadline := time.Now().Add(time.Minute)
+	for {
+		err := os.Remove(directory)
+		if err == nil || errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("remove the group: %v", err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	megabyte      = 1 << 20
+	cpuToUse      = 500 * time.Millisecond
+	memoryToUse   = 64 * megabyte
+	bytesToStore  = 16 * megabyte
+	memoryAllowed = 128 * megabyte
+)
+
+// doWork is what a worker does. It halts for a line before its work and after it.
+func doWork(work string) error {
+	lines := bufio.NewScanner(os.Stdin)
+	halt := func(say any) bool {
+		text, err := json.Marshal(say)
+		if err != nil {
+			return false
+		}
+		fmt.Println(string(text))
+		return lines.Scan()
+	}
+	halt("ready")
+	var kept []byte
+	var err error
+	before := cpuTime()
+	switch work {
+	case "cpu":
+		for cpuTime() < before+cpuToUse {
+		}
+	case "memory":
+		kept, err = touch(memoryToUse)
+	case "disk":
+		err = store(os.Getenv("USAGE_TEST_DISK"))
+	case "too much memory":
+		kept, err = touch(2 * memoryAllowed)
+	case "child with too much memory":
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), "USAGE_TEST_WORK=too much memory")
+		child.Stdin = strings.NewReader("go\n")
+		_ = child.Run() // It is killed, which is the point.
+	}
+	if err != nil {
+		return err
+	}
+	halt(own{CPU: cpuTime() - before})
+	if len(kept) > 0 && kept[len(kept)-1] != 1 {
+		return errors.New("the memory was not kept")
+	}
+	return nil
+}
+
+func cpuTime() time.Duration {
+	var self syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
+		panic(err)
+	}
+	return time.Duration(self.Utime.Nano() + self.Stime.Nano())
+}
+
+// touch takes memory that is not Go's, which the race detector would keep a shadow of.
+func touch(size int) ([]byte, error) {
+	memory, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	for i := range memory {
+		memory[i] = 1
+	}
+	return memory, err
+}
+
+// store writes a file to the disk and reads it from there.
+func store(directory string) error {
+	file, err := os.CreateTemp(directory, "usage-test-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	if _, err := file.Write(make([]byte, bytesToStore)); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	const dontNeed = 4 // posix_fadvise(2), POSIX_FADV_DONTNEED
+	if _, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, file.Fd(), 0, 0, dontNeed, 0, 0); errno != 0 {
+		return errno
+	}
+	_, err = io.Copy(io.Discard, io.NewSectionReader(file, 0, bytesToStore))
+	return err
+}
+
+// watched lets a worker work in a group of its own and gives what the group used
+// and what the worker says of itself.
+func watched(t *testing.T, work string, limits map[string]string) (api.ResourceUsage, own) {
+	t.Helper()
+	w, location := startWorker(t, work, limits)
+	watch, err := StartWatch(t.Context(), location, OpenSystem(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var itself own
+	if err := json.Unmarshal([]byte(w.say(t, "go")), &itself); err != nil {
+		t.Fatal(err)
+	}
+	used, err := watch.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return used, itself
+}
+
+func last(t *testing.T, used api.ResourceUsage) api.Sample {
+	t.Helper()
+	if len(used.Samples) == 0 {
+		t.Fatal("there is no sample")
+	}
+	return used.Samples[len(used.Samples)-1]
+}
+
+func TestRealCPU(t *testing.T) {
+	used, itself := watched(t, "cpu", nil)
+	cpu := last(t, used).CPUStat
+	if cpu == nil || cpu.UsageNanos == nil {
+		t.Fatalf("there is no cpu usage: %v", used.Missing)
+	}
+	got := time.Duration(*cpu.UsageNanos)
+	if tolerance := itself.CPU / 5; got < itself.CPU-tolerance || got > itself.CPU+tolerance {
+		t.Errorf("the group used %v of cpu, its one process says %v", got, itself.CPU)
+	}
+	if cpu.UserNanos == nil || *cpu.UserNanos == 0 {
+		t.Error("none of it is the user's")
+	}
+	if used.SysCPUStat == nil || used.SysCPUStat.User+used.SysCPUStat.Nice+used.SysCPUStat.System < 0.9*itself.CPU.Seconds() {
+		t.Errorf("the machine's cpu time meanwhile is %+v, less than the group's %v", used.SysCPUStat, itself.CPU)
+	}
+}
+
+func TestRealMemory(t *testing.T) {
+	used, _ := watched(t, "memory", map[string]string{
+		"memory.limit_in_bytes": strconv.Itoa(memoryAllowed), "memory.max": strconv.Itoa(memoryAllowed),
+	})
+	memory := last(t, used).MemoryStat
+	if memory == nil || memory.Current == nil || memory.Anon == nil || memory.Peak == nil {
+		t.Fatalf("memory is %+v: %v", memory, used.Missing)
+	}
+	for name, got := range map[string]uint64{"anon": *memory.Anon, "current": *memory.Current, "peak": *memory.Peak} {
+		if got < memoryToUse*9/10 || got > memoryAllowed {
+			t.Errorf("%s is %d, of %d in use and %d allowed", name, got, memoryToUse, memoryAllowed)
+		}
+	}
+	if used.Limits == nil || used.Limits.MemoryBytes == nil || *used.Limits.MemoryBytes != memoryAllowed {
+		t.Errorf("limits are %+v, want %d bytes of memory", used.Limits, memoryAllowed)
+	}
+}
+
+func TestRealDisk(t *testing.T) {
+	used, _ := watched(t, "disk", nil)
+	disk := last(t, used).IOStat
+	if disk == nil || disk.ReadBytes == nil || disk.WriteBytes == nil {
+		t.Fatalf("disk is %+v: %v", disk, used.Missing)
+	}
+	if *disk.WriteBytes < bytesToStore || *disk.WriteBytes > 2*bytesToStore {
+		t.Errorf("%d bytes written, want about %d", *disk.WriteBytes, bytesToStore)
+	}
+	if *disk.ReadBytes < bytesToStore || *disk.ReadBytes > 2*bytesToStore {
+		t.Errorf("%d bytes read, want about %d", *disk.ReadBytes, bytesToStore)
+	}
+}
+
+func TestRealProcesses(t *testing.T) {
+	used, _ := watched(t, "memory", map[string]string{"pids.max": "77"})
+	pids := last(t, used).PIDsStat
+	if pids == nil || pids.Current == nil || *pids.Current == 0 {
+		t.Fatalf("pids are %+v: %v", pids, used.Missing)
+	}
+	if pids.Peak == nil || *pids.Peak < *pids.Current {
+		t.Errorf("the peak is less than the current %d: %+v", *pids.Current, pids)
+	}
+	if used.Limits.PIDs == nil || *used.Limits.PIDs != 77 {
+		t.Errorf("limits are %+v, want 77 pids", used.Limits)
+	}
+}
+
+// A worker has a network namespace of its own with nothing but loopback in it.
+func TestRealNetworkOfItsOwn(t *testing.T) {
+	used, _ := watched(t, "memory", nil)
+	network := last(t, used).NetStat
+	if network == nil || network.RxBytes == nil || *network.RxBytes != 0 || *network.TxBytes != 0 {
+		t.Errorf("the network is %+v, want one without traffic: %v", network, used.Missing)
+	}
+}
+
+func TestRealPressure(t *testing.T) {
+	used, _ := watched(t, "cpu", nil)
+	sample := last(t, used)
+	for name, pressure := range map[string]*api.Pressure{
+		"cpu": sample.CPUStat.Pressure, "memory": sample.MemoryStat.Pressure, "io": sample.IOStat.Pressure,
+	} {
+		if pressure == nil || pressure.Some == nil || pressure.Some.Total == nil || pressure.Full == nil {
+			t.Errorf("pressure of %s is %+v: %v", name, pressure, used.Missing)
+		}
+	}
+}
+
+func TestRealOOMKillIsExplained(t *testing.T) {
+	limits := map[string]string{
+		"memory.limit_in_bytes": strconv.Itoa(memoryAllowed), "memory.max": strconv.Itoa(memoryAllowed),
+		"memory.swap.max": "0",
+	}
+	used, _ := watched(t, "child with too much memory", limits)
+	memory := last(t, used).MemoryStat
+	if memory.OomKillEvents == nil || *memory.OomKillEvents == 0 {
+		t.Fatalf("no oom kill is counted in %+v", memory)
+	}
+	const want = "a process of the task was killed for memory: it reached its limit of 128 MB (peak 128 MB); " +
+		"raise container_limits.memory in the task's file or the server's --default-task-memory-limit"
+	if got := (Ending{ExitStatus: 1, Usage: api.StepUsage{ResourceUsage: used}}).Explain(); got != want {
+		t.Errorf("explained as\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestSampleOfARemovedGroupFails(t *testing.T) {
+	w, location := startWorker(t, "cpu", nil)
+	group, err := Open(location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	if err := w.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Wait()
+	for _, directory := range []string{location.Unified, location.CPU, location.CPUAccounting, location.Memory, location.BlockIO, location.PIDs} {
+		if directory != "" {
+			removeGroup(t, directory)
+		}
+	}
+	if sample, err := group.Sample(t.Context()); err == nil {
+		t.Errorf("a group that is gone gives %+v", sample)
+	}
+}
+
+// What procfs reads before and after is what ours must lie between.
+func TestSystemAgreesWithProcfs(t *testing.T) {
+	proc, err := procfs.NewDefaultFS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := proc.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := OpenSystem().Sample(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := proc.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string][3]float64{
+		"user":             {before.CPUTotal.User, got.CPUStat.User, after.CPUTotal.User},
+		"system":           {before.CPUTotal.System, got.CPUStat.System, after.CPUTotal.System},
+		"context switches": {float64(before.ContextSwitches), float64(got.ProcStat.ContextSwitches), float64(after.ContextSwitches)},
+		"processes":        {float64(before.ProcessCreated), float64(got.ProcStat.ProcessCreated), float64(after.ProcessCreated)},
+	} {
+		if c[1] < c[0] || c[1] > c[2] {
+			t.Errorf("%s is %v, not from %v to %v", name, c[1], c[0], c[2])
+		}
+	}
+	memory, err := proc.Meminfo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *got.MemoryStat.Total != *memory.MemTotalBytes {
+		t.Errorf("memory is %d, want %d", *got.MemoryStat.Total, *memory.MemTotalBytes)
+	}
+}
+
+func TestRecentSharesASample(t *testing.T) {
+	system := OpenSystem()
+	first, err := system.Sample(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An hour later by its own clock it would be too old; made younger it is shared.
+	first.Timestamp = time.Now().Add(time.Hour)
+	system.latest.Store(&first)
+	second, err := system.Recent(t.Context())
+	if err != nil || second.CPUStat != first.CPUStat {
+		t.Errorf("a sample that is fresh was not shared: %v", err)
+	}
+	first.Timestamp = time.Now().Add(-2 * freshness)
+	third, err := system.Recent(t.Context())
+	if err != nil || third.CPUStat == first.CPUStat {
+		t.Errorf("a sample that is old was shared: %v", err)
+	}
+}
+
+func BenchmarkSample(b *testing.B) {
+	location, err := Locate(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	group, err := Open(location)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer group.Close()
+	for b.Loop() {
+		if _, err := group.Sample(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

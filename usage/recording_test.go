@@ -1,0 +1,105 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sinceStart samples the time, in seconds since the recording began.
+func sinceStart() func(context.Context) (int, error) {
+	start := time.Now()
+	return func(context.Context) (int, error) { return int(time.Since(start).Seconds()), nil }
+}
+
+func TestRecordingThinsOut(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		runs time.Duration
+		most int
+		want []int
+	}{
+		{"shorter than a sample", time.Second, 10, []int{1}},
+		{"every two seconds", 9 * time.Second, 10, []int{2, 4, 6, 8, 9}},
+		{"one below the bound", 19 * time.Second, 10, []int{2, 4, 6, 8, 10, 12, 14, 16, 18, 19}},
+		{"doubled once", 21 * time.Second, 10, []int{4, 8, 12, 16, 20, 21}},
+		{"doubled twice", 50 * time.Second, 10, []int{8, 16, 24, 32, 40, 48, 50}},
+		{"an hour", time.Hour, 10, []int{512, 1024, 1536, 2048, 2560, 3072, 3584, 3600}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				recording := Record(t.Context(), test.most, sinceStart())
+				time.Sleep(test.runs)
+				synctest.Wait()
+				got, err := recording.Finish()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+				again, err := recording.Finish()
+				if diff := cmp.Diff(got, again); diff != "" || err != nil {
+					t.Errorf("Finish gives something else the second time: %v\n%s", err, diff)
+				}
+			})
+		})
+	}
+}
+
+func TestRecordingIsNeverLongerThanAsked(t *testing.T) {
+	for most := 2; most <= SystemSamples; most++ {
+		synctest.Test(t, func(t *testing.T) {
+			for seconds := range 200 {
+				recording := Record(t.Context(), most, sinceStart())
+				time.Sleep(time.Duration(seconds) * time.Second)
+				if got, _ := recording.Finish(); len(got) > most {
+					t.Fatalf("after %d s there are %d samples, want at most %d", seconds, len(got), most)
+				}
+			}
+		})
+	}
+}
+
+func TestRecordingEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("the server stops")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		recording := Record(ctx, 10, sinceStart())
+		time.Sleep(5 * time.Second)
+		cancel(cause)
+		synctest.Wait() // The goroutine has ended, or the bubble would not end.
+		got, err := recording.Finish()
+		if !errors.Is(err, cause) {
+			t.Errorf("Finish gives the error %v, want %v", err, cause)
+		}
+		if diff := cmp.Diff([]int{2, 4}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
+
+func TestRecordingLeavesOutWhatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("no such device")
+		n := 0
+		recording := Record(t.Context(), 10, func(context.Context) (int, error) {
+			if n++; n != 2 {
+				return 0, broken
+			}
+			return n, nil
+		})
+		time.Sleep(5 * time.Second)
+		got, err := recording.Finish()
+		if !errors.Is(err, broken) {
+			t.Errorf("Finish gives the error %v, want that of the last sample", err)
+		}
+		if diff := cmp.Diff([]int{2}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
