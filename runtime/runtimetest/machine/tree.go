@@ -1,0 +1,78 @@
+package machine
+
+import (
+	"io"
+	"io/fs"
+	"path"
+	"syscall"
+
+	"midge/runtime/archive"
+)
+
+// A Tree is a tree of files in memory, an archive.Tree: names are relative to
+// its top and never lead out of it.
+type Tree struct{ view }
+
+// NewTree makes an empty tree.
+func (s *Store) NewTree() *Tree {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tree(s.newNode(fs.ModeDir | 0o755))
+}
+
+func (s *Store) tree(root *node) *Tree {
+	return &Tree{view{store: s, root: root, confined: true}}
+}
+
+// Copy makes a tree of what is in this one now. It costs no copy of contents.
+func (t *Tree) Copy() *Tree {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	return t.store.tree(t.store.copyNode(t.root, map[*node]*node{}))
+}
+
+// CopyOf makes a tree of the directory of that name.
+func (t *Tree) CopyOf(name string) (*Tree, error) {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	at, err := t.existing(name, true)
+	if err == nil && !at.node.mode.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return nil, pathError("copy", name, err)
+	}
+	return t.store.tree(t.store.copyNode(at.node, map[*node]*node{})), nil
+}
+
+// Open opens a file to be read.
+func (t *Tree) Open(name string) (io.ReadCloser, error) {
+	file, err := t.openFile(name, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Create makes a file.
+func (t *Tree) Create(name string) (archive.File, error) {
+	file, err := t.openFile(name, writing|creating|excluding, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Close does nothing: a tree is held by who refers to it.
+func (t *Tree) Close() error { return nil }
+
+// device makes a device, as in /dev.
+func (v *view) device(name string) error {
+	v.store.mu.Lock()
+	defer v.store.mu.Unlock()
+	return pathError("mknod", name, v.add(name, func() *node {
+		made := v.store.newNode(fs.ModeDevice | fs.ModeCharDevice | 0o666)
+		made.device = path.Base(name)
+		return made
+	}))
+}
