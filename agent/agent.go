@@ -1,0 +1,62 @@
+// Package agent supervises the processes of a container: one supervisor process a
+// container, on the machine that the container is on.
+//
+// The supervisor is started detached, and does not end with the server that
+// started it. It mounts the container's file systems in a mount namespace of its
+// own, has an OCI runtime make the container, and has the container's first process
+// (package pid1) start the task and every hijacked process. It owns their standard
+// input, output and terminals, spools their output to disk (package spool), records
+// their exit statuses there, and serves a unix socket by which a server, or the one
+// that comes back after it, runs, follows, feeds and ends them.
+//
+// A supervisor lives as long as its container is up: it ends when it was told to
+// stop the container and when the container's first process has ended. Then no
+// process, mount or cgroup of the container is left, and what there is to know is
+// on disk: a Client reads a process's output and exit status from there alike.
+//
+// The package knows nothing of images, artifacts or builds: it is told what to
+// mount, and finds the runtime's configuration ready in the container's directory.
+package agent
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+)
+
+// Files of a container's directory that are the agent's. The runtime's config.json
+// and what is to be mounted lie beside them.
+const (
+	configFile  = "agent.json"
+	lockFile    = "agent.lock"
+	socketFile  = "agent.sock"
+	logFile     = "agent.log"
+	pidFile     = "init.pid"
+	processDir  = "processes"
+	specFile    = "process.json" // of a process
+	spoolDir    = "output"
+	exitFile    = "exit.json"
+	runtimeLogs = "runtime.log"
+)
+
+// Names of the program's two modes, its first argument.
+const (
+	// ModeSupervise is the supervisor of the container whose directory is the second argument.
+	ModeSupervise = "supervise"
+	// ModeInit is the first process of a container.
+	ModeInit = "init"
+)
+
+// readyDescriptor is where a supervisor finds the pipe on which it tells whoever
+// started it that the container is up, or why it is not.
+const readyDescriptor = 3
+
+var validID = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// processPath gives a process's directory in its container's.
+func processPath(dir, id string) (string, error) {
+	if !validID.MatchString(id) {
+		return "", &Error{Kind: ErrorSpec, Message: fmt.Sprintf("%q is no id of a process: it is 1 to 64 of a-z, 0-9 and '-'", id)}
+	}
+	return filepath.Join(dir, processDir, id), nil
+}

@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// A Cgroup is a container's directory in every cgroup hierarchy of the machine:
+// one on version 2, one a controller on version 1, both on a hybrid.
+type Cgroup struct {
+	dirs map[string]string // by controller; "" is version 2's
+}
+
+// FindCgroup gives the cgroup of that path below every hierarchy's root. It need not exist.
+func FindCgroup(path string) (Cgroup, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+	if err != nil {
+		return Cgroup{}, fmt.Errorf("find the cgroup hierarchies: %w", err)
+	}
+	c := Cgroup{dirs: make(map[string]string)}
+	for _, m := range mounts {
+		dir := filepath.Join(m.Mountpoint, path)
+		if m.FSType == "cgroup2" {
+			c.dirs[""] = dir
+			continue
+		}
+		for option := range strings.SplitSeq(m.VFSOptions, ",") {
+			if option != "rw" && option != "ro" {
+				c.dirs[option] = dir
+			}
+		}
+	}
+	return c, nil
+}
+
+// OOMKills counts the processes that the kernel has killed there for memory.
+func (c Cgroup) OOMKills() (int64, error) {
+	path, ok := filepath.Join(c.dirs["memory"], "memory.oom_control"), c.dirs["memory"] != ""
+	if !ok {
+		path = filepath.Join(c.dirs[""], "memory.events")
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) { // the memory controller is off
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count processes killed for memory: %w", err)
+	}
+	return parseOOMKills(b)
+}
+
+// parseOOMKills reads the counter oom_kill, which both versions have in a file of
+// lines of a key and a number.
+func parseOOMKills(b []byte) (int64, error) {
+	scanner := bufio.NewScanner(bytes.NewReader(b))
+	for scanner.Scan() {
+		if value, ok := strings.CutPrefix(scanner.Text(), "oom_kill "); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("parse the kernel's count of processes killed for memory: %w", err)
+			}
+			return n, nil
+		}
+	}
+	return 0, scanner.Err()
+}
+
+// Remove kills every process of the cgroup and of those below it, and removes all of them.
+func (c Cgroup) Remove(ctx context.Context) error {
+	var errs []error
+	for _, dir := range c.dirs {
+		if err := removeCgroup(ctx, dir); err != nil {
+			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func removeCgroup(ctx context.Context, dir string) error {
+	wait := time.Millisecond
+	for {
+		if err := killCgroup(dir); err != nil {
+			return err
+		}
+		err := removeCgroupDirs(dir)
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		// The kernel tells of no event when the last killed process has gone.
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-time.After(wait):
+			wait = min(2*wait, 100*time.Millisecond)
+		}
+	}
+}
+
+// cgroupDirs lists the directories of a cgroup, the innermost first; none if there is none.
+func cgroupDirs(dir string) ([]string, error) {
+	var dirs []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	slices.Reverse(dirs)
+	return dirs, err
+}
+
+func removeCgroupDirs(dir string) error {
+	dirs, err := cgroupDirs(dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if err := unix.Rmdir(d); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}
+
+func killCgroup(dir string) error {
+	dirs, err := cgroupDirs(dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		b, err := os.ReadFile(filepath.Join(d, "cgroup.procs"))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for field := range bytes.FieldsSeq(b) {
+			pid, err := strconv.Atoi(string(field))
+			if err != nil || pid <= 0 { // 0 is a process that this one does not see
+				continue
+			}
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"midge/agent/pid1"
+)
+
+// Main is what the program midge-agent does with its arguments.
+func Main(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == ModeInit:
+		return pid1.Main(os.NewFile(pid1.Descriptor, "supervisor"))
+	case len(args) == 2 && args[0] == ModeSupervise:
+		ctx, cancel := signal.NotifyContext(ctx, unix.SIGTERM)
+		defer cancel()
+		return Supervise(ctx, args[1], os.NewFile(readyDescriptor, "ready"))
+	default:
+		return fmt.Errorf("midge-agent is started by midge-server, not by hand: %q is neither %q nor %q with a directory", args, ModeInit, ModeSupervise)
+	}
+}

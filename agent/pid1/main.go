@@ -1,0 +1,195 @@
+package pid1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"midge/agent/frame"
+)
+
+// Main is the first process. It returns when the supervisor has closed its end of
+// the socket, or when the socket fails; the caller exits, and all of the container ends.
+func Main(socket *os.File) error {
+	// Without this what runs in the container could trace this process, and take its socket.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid tracing: %w", err)
+	}
+	ignoreSignals()
+	conn, err := frame.FileConn(socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+
+	m := &first{conn: conn, running: make(map[int]*process)}
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	reaped := make(chan struct{})
+	go func() {
+		defer close(reaped)
+		for range children {
+			m.reap()
+		}
+	}()
+	defer func() {
+		signal.Stop(children)
+		close(children)
+		<-reaped
+	}()
+
+	if err := conn.Send(frameReady, nil); err != nil {
+		return err
+	}
+	for {
+		f, err := conn.Receive()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = m.handle(f)
+		for _, file := range f.Files {
+			file.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ignoreSignals keeps what runs in the container from ending its first process. Go
+// would end the program for most signals that are not asked for. They are taken and
+// dropped, and not ignored, for what is ignored stays so in the processes started.
+func ignoreSignals() {
+	signal.Notify(make(chan os.Signal, 1))
+}
+
+// first is the state of the first process.
+type first struct {
+	conn *frame.Conn
+
+	// mu is held from before a process is started until that is told, so that one
+	// that ends at once is known, and its end told after its start.
+	mu      sync.Mutex
+	running map[int]*process // by pid
+	ending  bool             // frameEndAll was received, and frameNone not yet sent
+}
+
+type process struct {
+	id      string
+	endTree bool
+}
+
+func (m *first) handle(f frame.Frame) error {
+	switch f.Type {
+	case frameStart:
+		s, err := decode[Start](f.Payload)
+		if err != nil {
+			return err
+		}
+		return m.start(s, f.Files)
+	case frameSignal:
+		s, err := decode[signalProcess](f.Payload)
+		if err != nil {
+			return err
+		}
+		m.signal(s)
+		return nil
+	case frameEndAll:
+		s, err := decode[signalProcess](f.Payload)
+		if err != nil {
+			return err
+		}
+		m.endAll(syscall.Signal(s.Signal))
+		return nil
+	default:
+		return fmt.Errorf("supervisor sent a frame of type %q, which is not known", f.Type)
+	}
+}
+
+func (m *first) start(s Start, stdio []*os.File) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pid, master, err := start(s, stdio)
+	if err != nil {
+		failure := &Failure{}
+		if !errors.As(err, &failure) {
+			failure = &Failure{Kind: FailedSystem, Message: err.Error()}
+		}
+		failure.ID = s.ID
+		return m.conn.Send(frameFailed, encode(failure))
+	}
+	m.running[pid] = &process{id: s.ID, endTree: s.EndTree}
+	reply := encode(started{ID: s.ID, PID: pid})
+	if master == nil {
+		return m.conn.Send(frameStarted, reply)
+	}
+	defer master.Close()
+	return m.conn.Send(frameStarted, reply, master)
+}
+
+// signal signals a process's group, if it is running.
+func (m *first) signal(s signalProcess) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for pid, p := range m.running {
+		if p.id == s.ID {
+			// One that has just ended is no error.
+			_ = unix.Kill(-pid, syscall.Signal(s.Signal))
+		}
+	}
+}
+
+// endAll sends a signal to all other processes, and frameNone once there are none.
+func (m *first) endAll(s syscall.Signal) {
+	m.mu.Lock()
+	m.ending = true
+	m.mu.Unlock()
+	// ESRCH says that there are none.
+	_ = unix.Kill(-1, s)
+	m.reap()
+}
+
+// reap takes the status of every child that has ended, and tells of those that the
+// supervisor asked for.
+func (m *first) reap() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if errors.Is(err, unix.ECHILD) && m.ending {
+			m.ending = false
+			// A supervisor that is gone is found out by Main.
+			_ = m.conn.Send(frameNone, nil)
+		}
+		if err != nil || pid == 0 {
+			return
+		}
+		p, ok := m.running[pid]
+		if !ok || !(status.Exited() || status.Signaled()) {
+			continue
+		}
+		delete(m.running, pid)
+		if p.endTree {
+			m.endRest()
+		}
+		exit := Exit{ID: p.id, Code: status.ExitStatus()}
+		if status.Signaled() {
+			exit.Signal = int(status.Signal())
+			exit.Code = 128 + exit.Signal
+		}
+		_ = m.conn.Send(frameExited, encode(exit))
+	}
+}

@@ -1,0 +1,387 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"midge/agent/pid1"
+	"midge/agent/spool"
+)
+
+// Streams of a process's output, as they are in the spool.
+const (
+	Stdout uint8 = 1
+	Stderr uint8 = 2
+)
+
+// A process is a process as its supervisor has it: its streams, its spool, those
+// who follow it, and its end.
+type process struct {
+	spec    Process
+	dir     string
+	started time.Time
+	// oomKills is what the container's cgroup had counted before the process.
+	oomKills int64
+
+	outputs []output
+	pumping chan struct{} // closed once pumps has all that read them
+	pumps   sync.WaitGroup
+	input   *processInput // nil when it takes none
+	master  *os.File      // of its terminal, nil when it has none
+
+	ended chan struct{} // closed once its exit status is on disk
+
+	mu        sync.Mutex
+	spool     *spool.Writer
+	spoolErr  error
+	exited    bool // it has ended, and what it wrote is being read to the end
+	finished  bool // ended is closed
+	followers map[*follower]struct{}
+	read      int64 // up to where those who no longer follow have read
+	room      *sync.Cond
+}
+
+// An output is a stream that the process writes.
+type output struct {
+	stream uint8
+	file   *os.File // the end to read
+}
+
+// newProcess makes a process's directory and spool.
+func newProcess(containerDir string, spec Process) (*process, error) {
+	dir, err := processPath(containerDir, spec.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, os.ErrExist) {
+		return nil, &Error{Kind: ErrorExists, Message: fmt.Sprintf("the container has had a process %q already", spec.ID)}
+	} else if err != nil {
+		return nil, err
+	}
+	p := &process{
+		spec:      spec,
+		dir:       dir,
+		pumping:   make(chan struct{}),
+		ended:     make(chan struct{}),
+		followers: make(map[*follower]struct{}),
+	}
+	p.room = sync.NewCond(&p.mu)
+	if err := writeJSON(filepath.Join(dir, specFile), spec); err != nil {
+		return nil, errors.Join(err, p.discard())
+	}
+	if p.spool, err = spool.Create(filepath.Join(dir, spoolDir), spec.Scrollback); err != nil {
+		return nil, errors.Join(err, p.discard())
+	}
+	return p, nil
+}
+
+// discard removes a process that was not started; its id is free again.
+func (p *process) discard() error {
+	if p.spool != nil {
+		p.spool.Close()
+	}
+	return os.RemoveAll(p.dir)
+}
+
+// start has the first process start it.
+func (p *process) start(first *pid1.First, s pid1.Start) error {
+	theirs, err := p.openStreams()
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+	}()
+	if err != nil {
+		p.closeStreams()
+		return err
+	}
+	p.started = time.Now()
+	_, master, err := first.Start(s, theirs...)
+	if err != nil {
+		p.closeStreams()
+		return err
+	}
+	if master != nil {
+		if err := p.useTerminal(master); err != nil {
+			return errors.Join(err, first.Signal(p.spec.ID, unix.SIGKILL))
+		}
+	}
+	return nil
+}
+
+// openStreams makes the pipes of a process without a terminal, and gives the ends
+// that are the process's.
+func (p *process) openStreams() (theirs []*os.File, err error) {
+	if p.spec.TTY != nil {
+		return nil, nil
+	}
+	if p.spec.Stdin {
+		read, write, err := pipe()
+		if err != nil {
+			return theirs, err
+		}
+		theirs = append(theirs, read)
+		if write, err = pollable(write); err != nil {
+			return theirs, err
+		}
+		p.input = &processInput{file: write}
+	}
+	for _, stream := range []uint8{Stdout, Stderr} {
+		read, write, err := pipe()
+		if err != nil {
+			return theirs, err
+		}
+		theirs = append(theirs, write)
+		if read, err = pollable(read); err != nil {
+			return theirs, err
+		}
+		p.outputs = append(p.outputs, output{stream: stream, file: read})
+	}
+	return theirs, nil
+}
+
+func (p *process) useTerminal(master *os.File) error {
+	master, err := pollable(master)
+	if err != nil {
+		return err
+	}
+	p.master = master
+	p.input = &processInput{file: master, terminal: true}
+	p.outputs = []output{{stream: Stdout, file: master}}
+	return nil
+}
+
+func (p *process) closeStreams() {
+	for _, o := range p.outputs {
+		o.file.Close()
+	}
+	if p.input != nil {
+		p.input.close()
+	}
+}
+
+// pipe gives a pipe whose ends block, as the programs that get one expect.
+func pipe() (read, write *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("make pipe: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
+}
+
+// pollable gives the file as one whose reads have deadlines, in place of f.
+func pollable(f *os.File) (*os.File, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", f.Name(), err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("prepare %s: %w", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// pump begins to read what the process writes.
+func (p *process) pump() {
+	for _, o := range p.outputs {
+		p.pumps.Go(func() { p.pumpOne(o) })
+	}
+	close(p.pumping)
+}
+
+func (p *process) pumpOne(o output) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := o.file.Read(buffer)
+		if n > 0 {
+			p.keep(o.stream, buffer[:n])
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			p.drain(o, buffer)
+			return
+		}
+		if err != nil { // a terminal's last user leaves with EIO
+			return
+		}
+	}
+}
+
+// drain reads what is there, when the process has ended: what it left behind may
+// hold the stream open for ever.
+func (p *process) drain(o output, buffer []byte) {
+	raw, err := o.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	if err := o.file.SetReadDeadline(time.Time{}); err != nil {
+		return
+	}
+	for {
+		var n int
+		var readErr error
+		err := raw.Read(func(fd uintptr) bool {
+			n, readErr = unix.Read(int(fd), buffer)
+			return true
+		})
+		if errors.Is(readErr, unix.EINTR) {
+			continue
+		}
+		if err != nil || readErr != nil || n == 0 {
+			return
+		}
+		p.keep(o.stream, buffer[:n])
+	}
+}
+
+// keep spools output, once there is room for it, and tells those who follow.
+func (p *process) keep(stream uint8, data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.spec.Scrollback > 0 && !p.exited && p.spool.End()-p.readByAll() >= p.spec.Scrollback {
+		p.room.Wait()
+	}
+	if p.spoolErr != nil {
+		return
+	}
+	if err := p.spool.Write(stream, time.Now(), data); err != nil {
+		slog.Error("output is lost", "process", p.spec.ID, "error", err)
+		p.spoolErr = err
+		return
+	}
+	if p.spec.Scrollback > 0 {
+		if err := p.spool.Trim(min(p.readByAll(), p.spool.End()-p.spec.Scrollback)); err != nil {
+			slog.Error("output that is no longer needed stays", "process", p.spec.ID, "error", err)
+		}
+	}
+	for f := range p.followers {
+		f.wake()
+	}
+}
+
+// readByAll is up to where everybody who reads has read, so that what is before it may go.
+func (p *process) readByAll() int64 {
+	if len(p.followers) == 0 {
+		return p.read
+	}
+	least := p.spool.End()
+	for f := range p.followers {
+		least = min(least, f.read)
+	}
+	return least
+}
+
+// end is called when the process has ended, and the first call counts. The rest of
+// the output is read, and then the exit recorded, behind the caller's back.
+func (p *process) end(exit Exit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.exited {
+		return
+	}
+	p.exited = true
+	p.room.Broadcast()
+	go p.finish(exit)
+}
+
+func (p *process) finish(exit Exit) {
+	<-p.pumping
+	for _, o := range p.outputs {
+		// A file that has no deadlines is at its end already.
+		_ = o.file.SetReadDeadline(time.Unix(0, 1))
+	}
+	p.pumps.Wait()
+	p.closeStreams()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spool.Close()
+	if p.spoolErr != nil {
+		exit.Error = p.spoolErr.Error()
+	}
+	if err := writeJSON(filepath.Join(p.dir, exitFile), exit); err != nil {
+		slog.Error("exit status is lost", "process", p.spec.ID, "error", err)
+	}
+	p.finished = true
+	close(p.ended)
+	for f := range p.followers {
+		f.wake()
+	}
+}
+
+// A follower is told how far a process's output has come.
+type follower struct {
+	process *process
+	changed chan struct{} // has something in it when there is news
+	read    int64         // up to where it has read
+}
+
+func (f *follower) wake() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+// follow adds a follower that reads from a sequence number on.
+func (p *process) follow(from int64) *follower {
+	f := &follower{process: p, changed: make(chan struct{}, 1), read: from}
+	f.wake()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.followers[f] = struct{}{}
+	return f
+}
+
+// progress says how far the output has come.
+func (f *follower) progress() progress {
+	p := f.process
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return progress{end: p.spool.End(), ended: p.finished}
+}
+
+// readTo notes up to where it has read.
+func (f *follower) readTo(sequence int64) {
+	p := f.process
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.read = max(f.read, sequence)
+	p.room.Broadcast()
+}
+
+// leave ends the following.
+func (f *follower) leave() {
+	p := f.process
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.followers, f)
+	p.read = max(p.read, min(f.read, p.spool.End()))
+	p.room.Broadcast()
+}
+
+func (p *process) resize(size pid1.Size) error {
+	if p.master == nil {
+		return &Error{Kind: ErrorSpec, Message: fmt.Sprintf("process %q has no terminal", p.spec.ID)}
+	}
+	raw, err := p.master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var ioctlErr error
+	err = raw.Control(func(fd uintptr) {
+		ioctlErr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Col: size.Columns, Row: size.Rows})
+	})
+	if errors.Is(err, os.ErrClosed) { // the process has ended, and nobody looks at it any more
+		return nil
+	}
+	return errors.Join(err, ioctlErr)
+}

@@ -1,0 +1,94 @@
+package spool
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A Writer appends to a spool. It is for one goroutine at a time.
+type Writer struct {
+	dir         string
+	segmentSize int64
+
+	firsts  []int64 // of the segments that are kept
+	current *os.File
+	written int64 // bytes of current
+	end     int64
+	record  []byte
+}
+
+// Create makes the directory, which must not exist, and in it an empty spool. A
+// spool that keeps everything has scrollback 0; one that is bounded frees space by
+// Trim in steps of about a quarter of it.
+func Create(dir string, scrollback int64) (*Writer, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create spool: %w", err)
+	}
+	size := int64(segmentSize)
+	if scrollback > 0 {
+		size = min(size, max(minSegmentSize, scrollback/4))
+	}
+	w := &Writer{dir: dir, segmentSize: size}
+	if err := w.nextSegment(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// End is the sequence number after the last byte.
+func (w *Writer) End() int64 { return w.end }
+
+// Write appends a record. Of a record that could not be written as a whole
+// nothing counts.
+func (w *Writer) Write(stream uint8, at time.Time, data []byte) error {
+	if len(data) == 0 || len(data) > MaxRecord {
+		return fmt.Errorf("write spool: a record of %d bytes, not 1 to %d", len(data), MaxRecord)
+	}
+	if w.written >= w.segmentSize {
+		if err := w.nextSegment(); err != nil {
+			return err
+		}
+	}
+	w.record = appendHeader(w.record[:0], Record{Stream: stream, Sequence: w.end, Time: at, Data: data})
+	w.record = append(w.record, data...)
+	// Written at its place and not appended, so that the next record covers one that was cut short.
+	if _, err := w.current.WriteAt(w.record, w.written); err != nil {
+		return fmt.Errorf("write spool: %w", err)
+	}
+	w.written += int64(len(w.record))
+	w.end += int64(len(data))
+	return nil
+}
+
+// Trim removes the segments that hold nothing from before on. Readers that have
+// one open read it to its end.
+func (w *Writer) Trim(before int64) error {
+	for len(w.firsts) > 1 && w.firsts[1] <= before {
+		if err := os.Remove(filepath.Join(w.dir, segmentName(w.firsts[0]))); err != nil {
+			return fmt.Errorf("trim spool: %w", err)
+		}
+		w.firsts = w.firsts[1:]
+	}
+	return nil
+}
+
+// Close closes the spool's file; the spool stays.
+func (w *Writer) Close() error { return w.current.Close() }
+
+func (w *Writer) nextSegment() error {
+	f, err := os.OpenFile(filepath.Join(w.dir, segmentName(w.end)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("begin spool segment: %w", err)
+	}
+	if w.current != nil {
+		if err := w.current.Close(); err != nil {
+			f.Close()
+			return fmt.Errorf("end spool segment: %w", err)
+		}
+	}
+	w.current, w.written = f, 0
+	w.firsts = append(w.firsts, w.end)
+	return nil
+}

@@ -1,0 +1,342 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"midge/agent/pid1"
+)
+
+// Supervise is the supervisor of the container in dir, where its configuration
+// lies. It tells ready once, as JSON of an *Error or null, whether the container is
+// up, closes it, and returns when the container is down.
+func Supervise(ctx context.Context, dir string, ready *os.File) error {
+	s, err := startSupervisor(ctx, dir)
+	// Whoever started the supervisor may be gone; the container is there all the same.
+	_ = json.NewEncoder(ready).Encode(errorOf(err))
+	ready.Close()
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// A supervisor is what the process of that name is.
+type supervisor struct {
+	dir    string
+	config Config
+	cgroup Cgroup
+
+	lock      *os.File
+	listener  *net.UnixListener
+	container *ociContainer
+	first     *pid1.First
+
+	conns sync.WaitGroup
+	// starting is held for reading while a process is started.
+	starting sync.RWMutex
+
+	mu        sync.Mutex
+	open      map[*net.UnixConn]struct{}
+	processes map[string]*process
+	stopping  bool
+
+	// stop has the time by which the container is to be down, from those who ask.
+	stop chan time.Time
+	// down is closed when nothing of the container runs and all exits are recorded.
+	down chan struct{}
+}
+
+// startSupervisor brings the container up. On an error nothing of it is left but
+// what was in its directory before.
+func startSupervisor(ctx context.Context, dir string) (s *supervisor, err error) {
+	// Paths of sockets are short, those of directories need not be.
+	if err := os.Chdir(dir); err != nil {
+		return nil, err
+	}
+	s = &supervisor{
+		dir:       dir,
+		open:      make(map[*net.UnixConn]struct{}),
+		processes: make(map[string]*process),
+		stop:      make(chan time.Time),
+		down:      make(chan struct{}),
+	}
+	if s.lock, err = lockContainer(dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(ctx))
+		}
+	}()
+	if s.config, err = ReadConfig(dir); err != nil {
+		return nil, err
+	}
+	if s.cgroup, err = FindCgroup(s.config.Cgroup); err != nil {
+		return nil, err
+	}
+	if s.listener, err = listen(); err != nil {
+		return nil, err
+	}
+	if err := s.createContainer(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// lockContainer makes sure that a container has one supervisor, which has it until it ends.
+func lockContainer(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("the container has a supervisor already: lock %s: %w", lock.Name(), err)
+	}
+	return lock, nil
+}
+
+// listen listens on the socket in the working directory.
+func listen() (*net.UnixListener, error) {
+	// One that is there is of a supervisor that was killed: this one has the lock.
+	if err := os.Remove(socketFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketFile, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen for the server: %w", err)
+	}
+	return listener, os.Chmod(socketFile, 0o600)
+}
+
+func (s *supervisor) createContainer(ctx context.Context) error {
+	if err := leaveHost(); err != nil {
+		return err
+	}
+	for _, m := range s.config.Mounts {
+		if err := m.mount(); err != nil {
+			return err
+		}
+	}
+	conn, inherited, err := pid1.SocketPair()
+	if err != nil {
+		return err
+	}
+	s.first = pid1.Supervise(conn, s.processEnded)
+	s.container, err = createContainer(ctx, s.dir, s.config, inherited)
+	inherited.Close()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.first.Ready():
+		return nil
+	case <-s.first.Gone():
+		return fmt.Errorf("start the container's first process: %w", pid1.ErrGone)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run serves until the container is down.
+func (s *supervisor) run(ctx context.Context) error {
+	go s.accept()
+	var deadline time.Time
+	select {
+	case deadline = <-s.stop:
+	case <-ctx.Done():
+		deadline = time.Now()
+	case <-s.first.Gone():
+	}
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	s.endProcesses(ctx, deadline)
+	err := s.close(ctx)
+	s.finish()
+	return errors.Join(err, s.lock.Close())
+}
+
+// endProcesses ends what runs in the container: by SIGTERM, and by SIGKILL when
+// the deadline has passed. It may be brought forward meanwhile.
+func (s *supervisor) endProcesses(ctx context.Context, deadline time.Time) {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	none, err := s.first.EndAll(unix.SIGTERM)
+	for err == nil {
+		select {
+		case <-none:
+			return
+		case <-s.first.Gone():
+			return
+		case sooner := <-s.stop:
+			if sooner.Before(deadline) {
+				deadline = sooner
+				timer.Reset(time.Until(deadline))
+			}
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		none, err = s.first.EndAll(unix.SIGKILL)
+		if err != nil {
+			return
+		}
+		select {
+		case <-none:
+		case <-s.first.Gone():
+		}
+		return
+	}
+}
+
+// close takes the container down: nothing of it runs after that, and it has
+// neither a cgroup nor a place in the runtime's state.
+func (s *supervisor) close(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	if s.first != nil {
+		s.first.Close()
+	}
+	if s.container != nil {
+		s.container.kill()
+		<-s.first.Gone()
+	}
+	s.recordRest()
+	err := RemoveRuntimeState(ctx, s.config)
+	close(s.down)
+	return err
+}
+
+// recordRest records the end of the processes that ended with the first one, and so untold.
+func (s *supervisor) recordRest() {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.processes))
+	s.mu.Unlock()
+	for _, p := range all {
+		s.record(p, pid1.Exit{Code: 128 + int(unix.SIGKILL), Signal: int(unix.SIGKILL)})
+	}
+	for _, p := range all {
+		<-p.ended
+	}
+}
+
+// finish answers what was asked before the container went down, and asks for no more.
+func (s *supervisor) finish() {
+	s.listener.Close()
+	s.mu.Lock()
+	for c := range s.open {
+		// One that takes no answer is not waited for.
+		_ = c.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		_ = c.CloseRead()
+	}
+	s.mu.Unlock()
+	s.conns.Wait()
+}
+
+// processEnded is called by the first process's goroutine.
+func (s *supervisor) processEnded(exit pid1.Exit) {
+	s.mu.Lock()
+	p := s.processes[exit.ID]
+	s.mu.Unlock()
+	if p != nil {
+		s.record(p, exit)
+	}
+}
+
+func (s *supervisor) record(p *process, exit pid1.Exit) {
+	kills, err := s.cgroup.OOMKills()
+	if err != nil {
+		slog.Error("whether a process was killed for memory is not known", "error", err)
+	}
+	p.end(Exit{
+		Code:      exit.Code,
+		Signal:    exit.Signal,
+		OOMKilled: kills > p.oomKills,
+		Started:   p.started,
+		Ended:     time.Now(),
+	})
+}
+
+// startProcess starts a process as the server asked.
+func (s *supervisor) startProcess(spec Process) error {
+	s.starting.RLock()
+	defer s.starting.RUnlock()
+	p, err := newProcess(s.dir, spec)
+	if err != nil {
+		return err
+	}
+	if p.oomKills, err = s.cgroup.OOMKills(); err != nil {
+		return errors.Join(err, p.discard())
+	}
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return errors.Join(&Error{Kind: ErrorGone, Message: "the container is being stopped"}, p.discard())
+	}
+	s.processes[spec.ID] = p
+	s.mu.Unlock()
+	err = p.start(s.first, pid1.Start{
+		ID:           spec.ID,
+		Path:         spec.Path,
+		Args:         spec.Args,
+		Env:          append(slices.Clip(s.config.Env), spec.Env...),
+		WorkingDir:   s.config.WorkingDir,
+		Dir:          spec.Dir,
+		User:         firstOf(spec.User, s.config.User),
+		Own:          s.config.Own,
+		Unprivileged: s.config.Privileged && !spec.Privileged,
+		TTY:          spec.TTY,
+		Stdin:        spec.Stdin,
+		EndTree:      spec.EndTree,
+	})
+	if err != nil {
+		s.mu.Lock()
+		delete(s.processes, spec.ID)
+		s.mu.Unlock()
+		return errors.Join(err, p.discard())
+	}
+	p.pump()
+	return nil
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// lookUp gives a process that this supervisor has started.
+func (s *supervisor) lookUp(id string) (*process, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.processes[id]
+	if p == nil {
+		return nil, &Error{Kind: ErrorNotFound, Message: fmt.Sprintf("process %q not found", id)}
+	}
+	return p, nil
+}
+
+// stopBy asks for the container to be down by then, and waits until it is.
+func (s *supervisor) stopBy(deadline time.Time) {
+	select {
+	case s.stop <- deadline:
+	case <-s.down:
+	}
+	<-s.down
+}
