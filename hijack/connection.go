@@ -1,0 +1,156 @@
+package hijack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// pingInterval is below the idle limits of ordinary proxies and load balancers.
+	pingInterval = 10 * time.Second
+	// silence is how long nothing may arrive before the connection counts as lost.
+	silence = 3 * pingInterval
+	// handshakeTimeout bounds the time from the connection to the first answer.
+	handshakeTimeout = 30 * time.Second
+
+	// minWindow and maxWindow bound how many bytes of output may be under way.
+	minWindow = 2 * maxData
+	maxWindow = 4 << 20
+	// inputWindow is how many bytes of input may be under way.
+	inputWindow = 1 << 20
+)
+
+// connection carries frames over a websocket. One goroutine may receive while
+// others send.
+type connection struct {
+	socket *websocket.Conn
+
+	sending sync.Mutex
+	buffer  []byte // of the message that is being sent
+
+	received []byte // the last message
+	heard    atomic.Int64
+}
+
+func newConnection(socket *websocket.Conn) *connection {
+	socket.SetReadLimit(maxMessage)
+	c := &connection{socket: socket}
+	c.heard.Store(time.Now().UnixNano())
+	return c
+}
+
+// send sends a frame. What ends it early is the socket's being closed.
+func (c *connection) send(f frame) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.buffer = f.appendTo(c.buffer[:0])
+	return c.socket.Write(context.Background(), websocket.MessageBinary, c.buffer)
+}
+
+// receive gives the next frame, whose data is good until the next call.
+func (c *connection) receive() (frame, error) {
+	kind, message, err := c.socket.Reader(context.Background())
+	if err != nil {
+		return frame{}, err
+	}
+	if kind != websocket.MessageBinary {
+		return frame{}, malformed("it is text, and frames are binary")
+	}
+	c.received = c.received[:0]
+	for {
+		if len(c.received) == cap(c.received) {
+			c.received = append(c.received, 0)[:len(c.received)]
+		}
+		n, err := message.Read(c.received[len(c.received):cap(c.received)])
+		c.received = c.received[:len(c.received)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return frame{}, err
+		}
+	}
+	c.heard.Store(time.Now().UnixNano())
+	return parseFrame(c.received)
+}
+
+// errSilent tells that the other end has not been heard for too long.
+var errSilent = fmt.Errorf("nothing was heard for %v", silence)
+
+// keepAlive pings until ctx ends, or the other end is silent for too long. It pings
+// twice: the websocket's own, which proxies see, and a frame, which has the other end's
+// program answer.
+func (c *connection) keepAlive(ctx context.Context) error {
+	ticker := time.NewTicker(pingInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		now := time.Now()
+		if now.UnixNano()-c.heard.Load() > int64(silence) {
+			return errSilent
+		}
+		if err := c.send(frame{kind: framePing, offset: now.UnixMilli()}); err != nil {
+			return err
+		}
+		pong, cancel := context.WithTimeout(ctx, pingInterval/2)
+		// A late answer is no failure: silence is judged above.
+		_ = c.socket.Ping(pong)
+		cancel()
+	}
+}
+
+// closeWhen closes the socket when ctx ends, which ends whatever waits for it.
+func (c *connection) closeWhen(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { c.socket.CloseNow() })
+}
+
+// finishTimeout bounds the time it takes to say goodbye.
+const finishTimeout = 5 * time.Second
+
+// finish tells the other end why the connection ends, nil being that all is said,
+// and closes it. It reports whether the other end has heard.
+func (c *connection) finish(err error) bool {
+	status, report := goodbye(err)
+	if status == -1 {
+		c.socket.CloseNow()
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	defer cancel()
+	defer c.closeWhen(ctx)()
+	if report != nil && c.send(encodeMessage(frameError, errorReport{report.Code, report.Message})) != nil {
+		return false
+	}
+	return c.socket.Close(status, "") == nil
+}
+
+// goodbye gives what a connection that ends by err is closed with: -1 when there is
+// nobody to close it with.
+func goodbye(err error) (websocket.StatusCode, *Error) {
+	var report *Error
+	var bad *malformedError
+	switch {
+	case err == nil:
+		return websocket.StatusNormalClosure, nil
+	case errors.As(err, &report):
+		return websocket.StatusNormalClosure, report
+	case errors.As(err, &bad), errors.Is(err, websocket.ErrMessageTooBig):
+		return websocket.StatusProtocolError, newError(CodeMalformed, "%v", err)
+	case websocket.CloseStatus(err) != -1, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, errSilent), errors.Is(err, context.Canceled):
+		return -1, nil
+	}
+	return websocket.StatusInternalError, newError(CodeFailed, "%v", err)
+}

@@ -1,0 +1,74 @@
+package hijack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"midge/terminal"
+)
+
+// Endpoint is where a server takes sessions in one container.
+type Endpoint struct {
+	// URL is the container's hijack resource, http or https.
+	URL string
+	// Client makes the requests; its transport says which proxy, certificates and
+	// socket are used. Nil is http.DefaultClient.
+	Client *http.Client
+	// Header is sent with each request; Authorization is in it.
+	Header http.Header
+}
+
+// ResponseError tells that the server has answered, and did not take the request.
+type ResponseError struct {
+	StatusCode int
+	Message    string // what the server says, on one line; may be empty
+}
+
+func (e *ResponseError) Error() string {
+	message := fmt.Sprintf("the server answers %d %s", e.StatusCode, http.StatusText(e.StatusCode))
+	if e.Message != "" {
+		message += ": " + e.Message
+	}
+	return message
+}
+
+// permanent tells whether asking again would change nothing.
+func (e *ResponseError) permanent() bool {
+	return e.StatusCode >= 400 && e.StatusCode < 500 && e.StatusCode != http.StatusTooManyRequests
+}
+
+// dial connects, offering our own wire. What the server does not take is a *ResponseError.
+func (e Endpoint) dial(ctx context.Context) (*websocket.Conn, error) {
+	socket, response, err := websocket.Dial(ctx, e.URL, &websocket.DialOptions{
+		HTTPClient:      e.Client,
+		HTTPHeader:      e.Header.Clone(),
+		Subprotocols:    []string{Subprotocol},
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err == nil {
+		return socket, nil
+	}
+	if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
+		return nil, &ResponseError{response.StatusCode, firstLine(response.Body)}
+	}
+	return nil, fmt.Errorf("connect to %s: %w", e.URL, err)
+}
+
+func firstLine(body io.Reader) string {
+	if body == nil {
+		return ""
+	}
+	const most = 1024
+	text, err := io.ReadAll(io.LimitReader(body, most))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return terminal.Line(line)
+}

@@ -1,0 +1,206 @@
+package hijack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// probeAfter is how long an answer to what was sent may be missing before a ping asks
+	// whether the other end is there.
+	probeAfter = 750 * time.Millisecond
+	// terminalPatience and pipePatience are how long that ping may be without an
+	// answer before another connection is tried. A full pipe is slow to answer.
+	terminalPatience = 1500 * time.Millisecond
+	pipePatience     = 10 * time.Second
+	// lookInterval is how often it is looked at.
+	lookInterval = 250 * time.Millisecond
+	// leaveTimeout bounds how long leaving takes when the other end does not answer.
+	leaveTimeout = 500 * time.Millisecond
+)
+
+// link carries a session over one connection.
+type link struct {
+	*client
+	conn     *connection
+	patience time.Duration
+
+	acknowledged int64        // the output that was
+	sentAt       atomic.Int64 // when input was sent last, in Unix nanoseconds
+
+	// successor is a connection that was made because this one does not answer.
+	successor *websocket.Conn
+	// lostAt is when the other end was heard last.
+	lostAt time.Time
+}
+
+func newLink(c *client, conn *connection) *link {
+	l := &link{client: c, conn: conn, patience: pipePatience, acknowledged: c.in.position()}
+	if c.options.Terminal != nil {
+		l.patience = terminalPatience
+	}
+	return l
+}
+
+// carry carries frames both ways until the command has ended, which is an *exited,
+// or something else ends the connection, and closes it.
+func (l *link) carry(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	ended := make(chan error, 3)
+	run := func(f func(context.Context) error) {
+		running.Go(func() {
+			defer l.guard()
+			ended <- f(ctx)
+		})
+	}
+	run(l.receive)
+	run(l.send)
+	run(l.watch)
+	l.wakeSender()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	l.lostAt = time.Unix(0, l.conn.heard.Load())
+	l.close(ctx, err)
+	cancel()
+	running.Wait()
+	return err
+}
+
+// close closes the connection. The server is told when we leave it for good; the
+// exit status it keeps until it knows that all of the output was written.
+func (l *link) close(ctx context.Context, err error) {
+	var exit *exited
+	if errors.As(err, &exit) {
+		if l.in.flush(ctx) == nil {
+			l.conn.socket.Close(websocket.StatusNormalClosure, "")
+		}
+	} else if l.isFinal(ctx, err) {
+		leaving, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+		defer cancel()
+		defer l.conn.closeWhen(leaving)()
+		l.conn.socket.Close(websocket.StatusNormalClosure, "")
+	}
+	l.conn.socket.CloseNow()
+}
+
+// receive takes what the server sends.
+func (l *link) receive(context.Context) error {
+	for {
+		f, err := l.conn.receive()
+		if err != nil {
+			return err
+		}
+		if err := l.handle(f); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *link) handle(f frame) error {
+	switch f.kind {
+	case frameOutput:
+		return l.in.add(f.stream, f.offset, f.data)
+	case frameInputAck:
+		l.out.drop(f.offset)
+		l.wakeSender()
+	case frameLost:
+		l.in.skip(f.offset + f.count)
+		l.show(l.line(fmt.Sprintf("%d bytes of output are lost here: nobody read them before newer output took their place", f.count)))
+	case framePing:
+		l.post(frame{kind: framePong, offset: f.offset})
+	case framePong:
+	case frameExit:
+		report, err := decodeMessage[exitReport](f)
+		if err != nil {
+			return err
+		}
+		return &exited{report}
+	case frameError:
+		return reported(f)
+	default:
+		return malformed("it is %s, which a server does not send here", f.kind)
+	}
+	return nil
+}
+
+// send sends what there is to send, and waits for more.
+func (l *link) send(ctx context.Context) error {
+	var buffer []byte
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.wake:
+		}
+		for {
+			f, ok := l.nextFrame(&buffer)
+			if !ok {
+				break
+			}
+			if err := l.conn.send(f); err != nil {
+				return err
+			}
+			if f.kind == frameInput {
+				l.sentAt.Store(time.Now().UnixNano())
+			}
+		}
+	}
+}
+
+// nextFrame gives what is to be sent next, false when that is nothing.
+func (l *link) nextFrame(buffer *[]byte) (f frame, ok bool) {
+	if f, ok := l.nextControl(); ok {
+		return f, true
+	}
+	// Not every piece of output is acknowledged: a keystroke's echo would cost a message.
+	if written := l.in.acknowledgeable(); written-l.acknowledged >= l.window/4 {
+		l.acknowledged = written
+		return frame{kind: frameOutputAck, offset: written}, true
+	}
+	f, *buffer, ok = l.out.next(*buffer)
+	return f, ok
+}
+
+// watch pings, and finds out when the connection no longer carries anything: the
+// network drops packets without a word, and it takes minutes until the system says so.
+func (l *link) watch(ctx context.Context) error {
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	var pinged, unanswered int64 // when; unanswered is 0 when no ping is without its answer
+	pinged = time.Now().UnixNano()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		now, heard, sent := time.Now().UnixNano(), l.conn.heard.Load(), l.sentAt.Load()
+		if heard > unanswered {
+			unanswered = 0
+		}
+		switch {
+		case unanswered == 0 && (now-pinged > int64(pingInterval) || sent > heard && now-sent > int64(probeAfter)):
+			pinged, unanswered = now, now
+			l.post(frame{kind: framePing, offset: time.Now().UnixMilli()})
+		case unanswered != 0 && now-unanswered > int64(l.patience):
+			recovered := func() bool { return l.conn.heard.Load() > unanswered }
+			socket, err := l.redial(ctx, time.Unix(0, heard), recovered)
+			if socket != nil || err != nil {
+				l.successor = socket
+				return errSilent
+			}
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package hijack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/muesli/cancelreader"
+
+	"midge/api"
+	"midge/runtime"
+)
+
+// Options say what session Run joins the user to, and how.
+type Options struct {
+	Endpoint Endpoint
+
+	// Processes are the commands to run, each if nothing is at the path of the one
+	// before. Run sets TTY by Terminal.
+	Processes []api.HijackProcess
+
+	// Session is an id of a session to attach to instead.
+	Session string
+	// ReadOnly has the session attached to be watched only.
+	ReadOnly bool
+
+	// Terminal is the user's, when the session is to have one. Without it stdin is
+	// read to its end, and stdout and stderr are apart.
+	Terminal *Terminal
+	// Escape is the character that begins commands to Run at the start of a line
+	// typed at a terminal; 0 is none.
+	Escape byte
+
+	Stdin  io.Reader // Terminal.In if nil and there is a terminal
+	Stdout io.Writer
+	Stderr io.Writer // also of what Run itself says
+
+	// Began is called with the session's id once it is there; nil if nobody asks.
+	// A server that knows no sessions has none.
+	Began func(session string)
+}
+
+// Result says how Run left the session.
+type Result struct {
+	// Session is its id, "" when the server knows no sessions.
+	Session string
+	// ExitStatus is the command's, unless Detached.
+	ExitStatus int
+	// Detached tells that the session goes on without us.
+	Detached bool
+}
+
+// SignalError tells that Run left the session, which goes on, for a signal.
+type SignalError struct{ Signal os.Signal }
+
+func (e *SignalError) Error() string {
+	return fmt.Sprintf("detached by the signal %q", e.Signal.String())
+}
+
+// Run begins a session, or attaches to one, and stays until its command has ended or
+// the user detaches. A connection that is lost is made again for as long as the
+// server keeps the session. The terminal is as it was before when Run returns.
+//
+// What the server says against the session is an *Error, an answer that is no
+// session a *ResponseError. Cancelling ctx detaches.
+func Run(ctx context.Context, options Options) (Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for i := range options.Processes {
+		if err := setTerminal(&options.Processes[i], options.Terminal); err != nil {
+			return Result{}, err
+		}
+	}
+	dialing, done := context.WithTimeout(ctx, handshakeTimeout)
+	defer done()
+	socket, err := options.Endpoint.dial(dialing)
+	if err != nil {
+		return Result{}, err
+	}
+	defer socket.CloseNow()
+	user := newUser(options)
+	defer user.restore()
+	client := newClient(user)
+	if socket.Subprotocol() != Subprotocol {
+		return client.runFly(ctx, cancel, socket)
+	}
+	return client.run(ctx, cancel, newConnection(socket))
+}
+
+func setTerminal(process *api.HijackProcess, terminal *Terminal) error {
+	process.TTY = nil
+	if terminal == nil {
+		return nil
+	}
+	size, err := terminal.size()
+	if err != nil {
+		return err
+	}
+	process.TTY = &api.HijackTTY{WindowSize: api.HijackWindowSize{Columns: int(size.Columns), Rows: int(size.Rows)}}
+	return nil
+}
+
+// user is the user's end: what is typed, where output goes, and signals.
+type user struct {
+	options Options
+	stdin   io.Reader
+	escape  escape
+}
+
+func newUser(options Options) *user {
+	u := &user{options: options, stdin: options.Stdin}
+	if options.Terminal != nil {
+		u.escape.char = options.Escape
+		if u.stdin == nil {
+			u.stdin = options.Terminal.In
+		}
+	}
+	return u
+}
+
+func (u *user) makeRaw() error {
+	if u.options.Terminal == nil {
+		return nil
+	}
+	return u.options.Terminal.makeRaw()
+}
+
+func (u *user) restore() {
+	if u.options.Terminal != nil {
+		_ = u.options.Terminal.restore()
+	}
+}
+
+// guard restores the terminal when a goroutine panics, and lets the panic go on.
+func (u *user) guard() {
+	if problem := recover(); problem != nil {
+		u.restore()
+		panic(problem)
+	}
+}
+
+// line makes a line that stands alone, whatever the cursor's place.
+func (u *user) line(text string) string {
+	if u.options.Terminal == nil {
+		return text + "\n"
+	}
+	return "\r\n" + strings.ReplaceAll(text, "\n", "\r\n") + "\r\n"
+}
+
+func (u *user) help() string {
+	c := string(u.escape.char)
+	return c + ".  detach: the session goes on, and can be attached to again\n" +
+		c + c + "  send " + c + "\n" +
+		c + "?  this help\n" +
+		"(at the start of a line only)"
+}
+
+// errDetached tells that the user has asked to leave the session.
+var errDetached = errors.New("detached")
+
+// input is where the user's input goes.
+type input interface {
+	// put takes input, and waits while there is no room. It reports false when there is
+	// nobody for it any more.
+	put(data []byte) bool
+	// end says that no input follows.
+	end()
+	// show shows the user a line.
+	show(line string)
+}
+
+// readInput passes the user's input on until its end, a command to detach, which is
+// errDetached, or ctx's end.
+func (u *user) readInput(ctx context.Context, to input) error {
+	reader, err := cancelreader.NewReader(u.stdin)
+	if err != nil {
+		// A file, or something else that one never waits for.
+		reader = nil
+	} else {
+		stop := context.AfterFunc(ctx, func() { reader.Cancel() })
+		defer reader.Close()
+		defer stop()
+	}
+	buffer := make([]byte, maxData)
+	for {
+		n, err := u.read(reader, buffer)
+		if err := u.pass(buffer[:n], to); err != nil {
+			return err
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			to.end()
+			return nil
+		case err != nil:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("read input: %w", err)
+		}
+	}
+}
+
+func (u *user) read(reader cancelreader.CancelReader, buffer []byte) (int, error) {
+	if reader == nil {
+		return u.stdin.Read(buffer)
+	}
+	return reader.Read(buffer)
+}
+
+// pass passes on what was typed, but for the commands that are for us.
+func (u *user) pass(typed []byte, to input) error {
+	for len(typed) > 0 {
+		send, command, rest := u.escape.next(typed)
+		typed = rest
+		if !to.put(send) {
+			return io.ErrClosedPipe
+		}
+		switch command {
+		case escapeDetach:
+			return errDetached
+		case escapeHelp:
+			to.show(u.line(u.help()))
+		}
+	}
+	return nil
+}
+
+// heedSignals passes the signals of a user without a terminal on to the process, the
+// first time; the second detaches, as any does with a terminal.
+func (u *user) heedSignals(ctx context.Context, pass func(runtime.Signal)) error {
+	signals, stop := watchSignals()
+	defer stop()
+	passed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s := <-signals:
+			name, known := passedSignals[s]
+			if u.options.Terminal != nil || passed || !known {
+				return &SignalError{s}
+			}
+			passed = true
+			pass(name)
+		}
+	}
+}
+
+// passedSignals are the signals that are passed on.
+var passedSignals = map[os.Signal]runtime.Signal{
+	os.Interrupt:    runtime.SignalInterrupt,
+	syscall.SIGTERM: runtime.SignalTerminate,
+	syscall.SIGQUIT: runtime.SignalQuit,
+}
+
+// signalOf gives the signal that has that name.
+func signalOf(name runtime.Signal) os.Signal {
+	for s, n := range passedSignals {
+		if n == name {
+			return s
+		}
+	}
+	return os.Kill
+}
+
+// since says how long ago a time was, by the wall's clock: the other stands still
+// while a laptop sleeps.
+func since(t time.Time) time.Duration {
+	d := time.Now().Round(0).Sub(t.Round(0))
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}

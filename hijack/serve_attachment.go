@@ -1,0 +1,256 @@
+package hijack
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"midge/runtime"
+)
+
+// framesAttachment is a client that speaks our own wire.
+type framesAttachment struct {
+	*attachment
+	conn   *connection
+	window int64 // how many bytes of output may be under way
+
+	// next is the sequence number of the next byte of output to send,
+	// written that of the next the client has not written yet.
+	next    int64
+	written atomic.Int64
+	moved   chan struct{} // holds one when written has changed
+
+	pending *pendingInput
+}
+
+func newFramesAttachment(session *Session, client string, window int64, readOnly bool) *framesAttachment {
+	return &framesAttachment{
+		attachment: &attachment{session: session, client: client, readOnly: readOnly},
+		window:     min(max(window, minWindow), maxWindow),
+		moved:      make(chan struct{}, 1),
+	}
+}
+
+// serve carries frames both ways until the command has ended and the client has
+// all of its output, or something else ends the connection.
+func (a *framesAttachment) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	a.cancel = cancel
+	a.session.attach(a.attachment)
+	taken := a.session.input.taken(a.client)
+	a.pending = newPendingInput(taken)
+
+	ended := make(chan error, 4)
+	run := func(f func(context.Context) error) {
+		running.Go(func() { ended <- f(ctx) })
+	}
+	err := a.conn.send(encodeMessage(frameAttached, a.reply(taken)))
+	if err == nil {
+		run(a.receive)
+		run(a.takeInput)
+		run(a.sendOutput)
+		run(a.conn.keepAlive)
+		select {
+		case err = <-ended:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	cancel(err)
+	a.session.detach(a.attachment)
+	heard := a.conn.finish(err)
+	running.Wait()
+	if heard && a.session.hasEnded() {
+		a.session.drop()
+	}
+}
+
+func (a *framesAttachment) reply(taken int64) attachedReply {
+	info := a.session.Info()
+	return attachedReply{
+		Session: info.ID, Command: info.Command, TTY: info.TTY, ReadOnly: a.readOnly,
+		Sequence: a.next, Input: taken, Window: inputWindow,
+		Timeout: int64(a.session.sessions.config.SessionTimeout.Seconds()),
+	}
+}
+
+// receive takes what the client sends. It never waits for the process's input, so
+// that a signal gets past input which nobody reads.
+func (a *framesAttachment) receive(ctx context.Context) error {
+	for {
+		f, err := a.conn.receive()
+		if err != nil {
+			return err
+		}
+		if err := a.handle(ctx, f); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *framesAttachment) handle(ctx context.Context, f frame) error {
+	switch f.kind {
+	case frameOutputAck:
+		return a.acknowledge(f.offset)
+	case framePing:
+		return a.conn.send(frame{kind: framePong, offset: f.offset})
+	case framePong:
+		return nil
+	}
+	if a.readOnly {
+		return malformed("it is %s, and who only watches may not send that", f.kind)
+	}
+	switch f.kind {
+	case frameInput:
+		a.session.use()
+		return a.pending.add(f.offset, f.data)
+	case frameCloseStdin:
+		return a.pending.end(f.offset)
+	case frameResize:
+		return a.resize(ctx, f.size)
+	case frameSignal:
+		return a.signal(ctx, runtime.Signal(f.data))
+	case frameEnd:
+		a.session.End("the client ended it")
+		return nil
+	}
+	return malformed("it is %s, which a client does not send here", f.kind)
+}
+
+func (a *framesAttachment) acknowledge(sequence int64) error {
+	if sequence > a.session.seen.Load() {
+		return malformed("output before %d is acknowledged, and there is none", sequence)
+	}
+	if sequence > a.written.Load() {
+		a.written.Store(sequence)
+		select {
+		case a.moved <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+func (a *framesAttachment) resize(ctx context.Context, size runtime.WindowSize) error {
+	if !a.session.Info().TTY {
+		return malformed("it is a resize, and the session has no terminal")
+	}
+	if err := a.session.process.Resize(ctx, size); err != nil && !a.session.hasEnded() {
+		return err
+	}
+	return nil
+}
+
+func (a *framesAttachment) signal(ctx context.Context, signal runtime.Signal) error {
+	switch signal {
+	case runtime.SignalInterrupt, runtime.SignalTerminate, runtime.SignalKill, runtime.SignalHangup, runtime.SignalQuit:
+	default:
+		return malformed("the signal %q is none of INT, TERM, KILL, HUP and QUIT", signal)
+	}
+	return a.session.process.Signal(ctx, signal)
+}
+
+// takeInput gives the process what the client sent, and acknowledges it.
+func (a *framesAttachment) takeInput(ctx context.Context) error {
+	for {
+		offset, data, closed, err := a.pending.take(ctx)
+		if err != nil {
+			return err
+		}
+		if len(data) > 0 {
+			taken, err := a.session.input.write(ctx, a.client, offset, data)
+			if err != nil {
+				return err
+			}
+			if err := a.conn.send(frame{kind: frameInputAck, offset: taken}); err != nil {
+				return err
+			}
+		}
+		if closed {
+			if err := a.session.process.CloseStdin(ctx); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}
+}
+
+// sendOutput sends the process's output to its end and then how it ended, which
+// is nil.
+func (a *framesAttachment) sendOutput(ctx context.Context) error {
+	reader, err := a.session.process.Output(ctx, a.next)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		chunk, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return a.sendEnd(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.sendChunk(ctx, chunk); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *framesAttachment) sendChunk(ctx context.Context, chunk runtime.Chunk) error {
+	a.session.noteOutput(chunk)
+	if chunk.Sequence > a.next {
+		lost := frame{kind: frameLost, offset: a.next, count: chunk.Sequence - a.next}
+		if err := a.conn.send(lost); err != nil {
+			return err
+		}
+		a.next = chunk.Sequence
+		a.written.Store(max(a.written.Load(), a.next))
+	}
+	for data := chunk.Data; len(data) > 0; {
+		n := min(len(data), maxData)
+		if err := a.awaitWindow(ctx, int64(n)); err != nil {
+			return err
+		}
+		if err := a.conn.send(frame{kind: frameOutput, stream: chunk.Stream, offset: a.next, data: data[:n]}); err != nil {
+			return err
+		}
+		a.next += int64(n)
+		data = data[n:]
+	}
+	return nil
+}
+
+// awaitWindow waits until n more bytes may be under way.
+func (a *framesAttachment) awaitWindow(ctx context.Context, n int64) error {
+	for a.next+n-a.written.Load() > a.window {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-a.moved:
+		}
+	}
+	return nil
+}
+
+// sendEnd waits for the command's end and tells the client. A session that was
+// ended for a reason has no exit status worth telling.
+func (a *framesAttachment) sendEnd(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.session.ended:
+	}
+	end := a.session.end
+	if end.Message != "" {
+		return &Error{CodeEnded, end.Message}
+	}
+	return a.conn.send(encodeMessage(frameExit, exitReport{
+		ExitStatus: end.Exit.Code, Signal: end.Exit.Signal, OOMKilled: end.Exit.OOMKilled,
+	}))
+}

@@ -1,0 +1,315 @@
+package hijack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"midge/api"
+	"midge/runtime"
+	"midge/trace"
+)
+
+// Config says how sessions are kept.
+type Config struct {
+	// Dir is a directory for the records by which sessions are found again. It is made if it is not there.
+	Dir string
+
+	// Find gives the container of that handle, or a *runtime.NotFoundError.
+	Find func(ctx context.Context, handle string) (runtime.Container, error)
+
+	// SessionTimeout is how long a session stays without a client; 0 is an hour.
+	SessionTimeout time.Duration
+
+	// IdleTimeout ends a session that nobody has given input, and that has no
+	// terminal or has given no output, for so long; 0 never does.
+	IdleTimeout time.Duration
+
+	// Scrollback is how many bytes of a terminal's output are kept for clients that
+	// come back; 0 is 4 MiB.
+	Scrollback int64
+
+	// MaxPerContainer bounds the sessions of one container; 0 is 100.
+	MaxPerContainer int
+
+	// Observer is told of sessions; nil if nobody is to be.
+	Observer Observer
+
+	// Log takes what goes wrong apart from any client; nil is slog.Default.
+	Log *slog.Logger
+}
+
+// Observer is told what becomes of sessions. Its methods are called one at a time
+// for one session, and must not wait.
+type Observer interface {
+	// SessionBegan is called once the command runs.
+	SessionBegan(session api.HijackSession)
+	// SessionEnded is called once for each that began, after the command has ended
+	// or is out of reach; after a restart of the server it may be called again.
+	SessionEnded(session api.HijackSession, end End)
+	// ContainerUsed is called when a client attaches or leaves, and every minute
+	// while there is one.
+	ContainerUsed(session api.HijackSession)
+}
+
+// End says how a session ended.
+type End struct {
+	// Exit is how the command ended; nil when nobody will know.
+	Exit *runtime.ExitStatus
+	// Message says in one sentence why it was ended, "" when it ended by itself.
+	Message string
+}
+
+// Place is where a session is to be, and who asks for it. The caller has made sure that they may.
+type Place struct {
+	Container runtime.Container
+	// Privileged tells whether the container's processes are.
+	Privileged bool
+
+	TeamName string
+	BuildID  int
+	PlanID   string
+	StepName string
+
+	User string
+	From string // the client's address
+}
+
+const (
+	defaultSessionTimeout  = time.Hour
+	defaultScrollback      = 4 << 20
+	defaultMaxPerContainer = 100
+	useInterval            = time.Minute
+)
+
+// Sessions are the sessions of a server. Their methods may be called from many
+// goroutines at once.
+type Sessions struct {
+	config  Config
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[string]*Session
+	// starting has, by container, how many sessions are not in the above yet.
+	starting map[string]int
+}
+
+// Open gives the sessions that are kept in a directory. Those that were there
+// before are found by Restore.
+func Open(config Config) (*Sessions, error) {
+	if config.SessionTimeout == 0 {
+		config.SessionTimeout = defaultSessionTimeout
+	}
+	if config.Scrollback == 0 {
+		config.Scrollback = defaultScrollback
+	}
+	if config.MaxPerContainer == 0 {
+		config.MaxPerContainer = defaultMaxPerContainer
+	}
+	if config.Log == nil {
+		config.Log = slog.Default()
+	}
+	if config.Observer == nil {
+		config.Observer = nobody{}
+	}
+	if err := makeRecordDir(config.Dir); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Sessions{
+		config: config, ctx: ctx, cancel: cancel,
+		sessions: map[string]*Session{}, starting: map[string]int{},
+	}
+	s.running.Go(s.tellUse)
+	return s, nil
+}
+
+// nobody is an Observer who does not care.
+type nobody struct{}
+
+func (nobody) SessionBegan(api.HijackSession)      {}
+func (nobody) SessionEnded(api.HijackSession, End) {}
+func (nobody) ContainerUsed(api.HijackSession)     {}
+
+// Close lets go of all sessions and of their clients. Their processes go on, and are
+// found again by the Restore of who opens the directory next.
+func (s *Sessions) Close() {
+	s.cancel()
+	for _, session := range s.all() {
+		session.letGo()
+	}
+	s.running.Wait()
+}
+
+// Session gives the session of that id, or false.
+func (s *Sessions) Session(id string) (*Session, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session, ok := s.sessions[id]
+	return session, ok
+}
+
+// List gives all sessions, the oldest first, also those that have ended and whose
+// end no client has been told yet.
+func (s *Sessions) List() []api.HijackSession {
+	var list []api.HijackSession
+	for _, session := range s.all() {
+		list = append(list, session.Info())
+	}
+	slices.SortFunc(list, func(a, b api.HijackSession) int {
+		if a.BeginTime != b.BeginTime {
+			return int(a.BeginTime - b.BeginTime)
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list
+}
+
+func (s *Sessions) all() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.sessions))
+}
+
+// tellUse tells the observer of the containers in use, until Close.
+func (s *Sessions) tellUse() {
+	ticker := time.NewTicker(useInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-ticker.C:
+			for _, session := range s.all() {
+				if info := session.Info(); info.Clients > 0 {
+					s.config.Observer.ContainerUsed(info)
+				}
+			}
+		}
+	}
+}
+
+// start runs a command in a new session. A client that started one before by the
+// same name gets that one. What cannot be run is an *Error.
+func (s *Sessions) start(ctx context.Context, place Place, process api.HijackProcess, client string) (_ *Session, err error) {
+	ctx, span := trace.StartSpan(ctx, "start hijack session")
+	defer func() { span.End(err) }()
+
+	if session := s.startedBy(client, place.Container.Handle()); session != nil {
+		return session, nil
+	}
+	spec, err := processSpec(process, place.Privileged)
+	if err != nil {
+		return nil, err
+	}
+	id := newID()
+	spec.ID = "hijack-" + id
+	spec.Scrollback = s.config.Scrollback
+	if spec.TTY == nil {
+		// What is under way to the client may have to be sent again.
+		spec.Scrollback = 2 * maxWindow
+	}
+	release, err := s.reserve(place.Container.Handle())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	record := newRecord(id, client, spec, place)
+	// The record goes before the process: a server that dies in between finds
+	// that there is no process, and not a process that it knows nothing of.
+	if err := s.save(record); err != nil {
+		return nil, err
+	}
+	running, err := place.Container.Run(ctx, spec)
+	if err != nil {
+		return nil, errors.Join(startError(err, spec.Path), s.remove(id))
+	}
+	session := s.add(record, place.Container, running)
+	s.config.Observer.SessionBegan(session.Info())
+	session.watch()
+	return session, nil
+}
+
+// startError makes an *Error of what a runtime says about a command.
+func startError(err error, path string) error {
+	var executable *runtime.ExecutableError
+	var spec *runtime.SpecError
+	switch {
+	case errors.As(err, &executable) && !executable.Found:
+		return newError(CodeNotFound, "cannot run %s: %s", path, executable.Reason)
+	case errors.As(err, &executable):
+		return newError(CodeNotExecutable, "cannot run %s: %s", path, executable.Reason)
+	case errors.As(err, &spec):
+		return newError(CodeRefused, "cannot run %s: %v", path, spec)
+	}
+	return fmt.Errorf("run %s: %w", path, err)
+}
+
+func (s *Sessions) startedBy(client, container string) *Session {
+	if client == "" {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, session := range s.sessions {
+		if session.record.Client == client && session.record.Container == container {
+			return session
+		}
+	}
+	return nil
+}
+
+// reserve takes one of the places for sessions in a container until it is released.
+func (s *Sessions) reserve(container string) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := s.starting[container]
+	for _, session := range s.sessions {
+		if session.record.Container == container && !session.hasEnded() {
+			count++
+		}
+	}
+	if count >= s.config.MaxPerContainer {
+		return nil, newError(CodeRefused, "there are %d sessions in this container already, and there may not be more: end one first", count)
+	}
+	s.starting[container]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.starting[container]--; s.starting[container] == 0 {
+			delete(s.starting, container)
+		}
+	}, nil
+}
+
+func (s *Sessions) add(record record, container runtime.Container, process runtime.Process) *Session {
+	session := newSession(s, record, container, process)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[record.ID] = session
+	return session
+}
+
+// forget drops a session that has ended.
+func (s *Sessions) forget(id string) {
+	s.mu.Lock()
+	delete(s.sessions, id)
+	s.mu.Unlock()
+	if err := s.remove(id); err != nil {
+		s.config.Log.Error("remove the record of a hijack session", "session", id, "error", err)
+	}
+}
+
+// newID makes an id that nobody can guess.
+func newID() string {
+	return strings.ToLower(rand.Text()[:16])
+}
