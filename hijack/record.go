@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"midge/runtime"
 )
 
@@ -63,8 +61,25 @@ func (s *Sessions) save(r record) error {
 	if err != nil {
 		return fmt.Errorf("encode the record of hijack session %s: %w", r.ID, err)
 	}
-	if err := renameio.WriteFile(s.recordFile(r.ID), encoded, 0o600); err != nil {
+	if err := replaceFile(s.recordFile(r.ID), encoded); err != nil {
 		return fmt.Errorf("write the record of hijack session %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// replaceFile writes a file beside and moves it into place. It does not wait for
+// the disk: a machine that loses power has lost the processes too.
+func replaceFile(name string, contents []byte) error {
+	beside, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = beside.Write(contents)
+	if err = errors.Join(err, beside.Close()); err == nil {
+		err = os.Rename(beside.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(beside.Name()))
 	}
 	return nil
 }
