@@ -32,6 +32,10 @@ type Build struct {
 	StartTime int64       `json:"start_time,omitempty"`
 	EndTime   int64       `json:"end_time,omitempty"`
 
+	// What only a Concourse has: which job's build it is; both are empty of a one-off.
+	PipelineName string `json:"pipeline_name,omitempty"`
+	JobName      string `json:"job_name,omitempty"`
+
 	// What only midge knows.
 	CreateTime int64  `json:"create_time,omitempty"`
 	CreatedBy  string `json:"created_by,omitempty"`

@@ -8,7 +8,15 @@ import (
 	"testing"
 
 	"midge/api"
+	"midge/client/clienttest"
 )
+
+// replayed gives a client of a server that replays a section of a recording.
+func replayed(t *testing.T, file, section string) *Client {
+	t.Helper()
+	server := clienttest.Replay(t, clienttest.Read(t, file, section))
+	return testClient(t, server.URL, func(o *Options) { o.Token = clienttest.Token })
+}
 
 func TestLoginToConcourse(t *testing.T) {
 	c := replayed(t, "login.txt", "login -c URL -u USER -p PASSWORD")
@@ -40,7 +48,7 @@ func TestExecuteOnConcourse(t *testing.T) {
 		t.Fatalf("UploadArtifact() = %+v, %v", artifact, err)
 	}
 	var plan api.Plan
-	if err := json.Unmarshal([]byte(readRecording(t, "execute.txt", section)[1].requestBody), &plan); err != nil {
+	if err := json.Unmarshal([]byte(clienttest.Read(t, "execute.txt", section)[1].RequestBody), &plan); err != nil {
 		t.Fatal(err)
 	}
 	build, err := c.CreateBuild(ctx, plan)
@@ -74,13 +82,9 @@ func TestExecuteOnConcourse(t *testing.T) {
 
 // The recorded stream of a failed build stops without an end after its final status.
 func TestEventsWithoutEnd(t *testing.T) {
-	exchanges := readRecording(t, "execute.txt", "task exits 3; its output is still collected")
-	server := replay(t, exchanges[1:2])
-	c, err := New(Options{URL: server.URL, Token: "the-token"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	exchanges := clienttest.Read(t, "execute.txt", "task exits 3; its output is still collected")
+	server := clienttest.Replay(t, exchanges[1:2])
+	c := testClient(t, server.URL, func(o *Options) { o.Token = clienttest.Token })
 	last := api.Event{}
 	for event, err := range c.Events(t.Context(), 25, "") {
 		if err != nil {

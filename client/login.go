@@ -76,23 +76,6 @@ func (c *Client) loginError(err error) error {
 	return &LoginError{URL: c.URL(), Message: "one of them is wrong"}
 }
 
-// Logout ends the client's token on a server that can; others let it expire.
-func (c *Client) Logout(ctx context.Context) error {
-	err := c.call(ctx, request{method: http.MethodGet, path: "/sky/logout"}, nil)
-	var (
-		redirect     *RedirectError
-		missing      *ServerError
-		unauthorized *UnauthorizedError
-	)
-	switch {
-	case errors.As(err, &redirect), errors.As(err, &unauthorized):
-		return nil
-	case errors.As(err, &missing) && missing.Status == http.StatusNotFound:
-		return nil
-	}
-	return err
-}
-
 // User asks who the client's token belongs to.
 func (c *Client) User(ctx context.Context) (api.User, error) {
 	var user api.User

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"midge/api"
+	"midge/execute"
+	"midge/terminal"
+)
+
+// buildLog shows a build to a person: the task's output on stdout and stderr as the
+// task wrote it, and what happens around it on stderr.
+type buildLog struct {
+	program    *program
+	timestamps bool
+
+	midLine [2]bool // stdout's and stderr's last line has not ended yet
+}
+
+// happened shows one event of the build.
+func (l *buildLog) happened(h execute.Happened) {
+	switch data := h.Data.(type) {
+	case api.LogEvent:
+		l.output(data)
+	case api.InitializeTaskEvent:
+		l.say(data.Time, bold, "initializing", "")
+	case api.SelectedWorkerEvent:
+		l.say(data.Time, bold, "selected worker:", data.Worker)
+	case api.StartTaskEvent:
+		l.say(data.Time, bold, "running", commandLine(data.Config.Run))
+	case api.WaitingEvent:
+		l.say(data.Time, bold, "waiting:", data.Reason)
+	case api.ErrorEvent:
+		l.say(0, red, terminal.Text(strings.TrimSpace(data.Message)), "")
+	case api.StatusEvent:
+		if data.Status.Finished() {
+			l.say(data.Time, statusStyle(data.Status), string(data.Status), "")
+		}
+	}
+}
+
+// maxCommandLine bounds what is shown of a task's command, in bytes.
+const maxCommandLine = 120
+
+// commandLine shows a command on one line.
+func commandLine(run api.EventTaskRun) string {
+	first, _, more := strings.Cut(strings.TrimSpace(strings.Join(append([]string{run.Path}, run.Args...), " ")), "\n")
+	if len(first) > maxCommandLine {
+		first, more = strings.ToValidUTF8(first[:maxCommandLine], ""), true
+	}
+	if more {
+		first += " ..."
+	}
+	return first
+}
+
+// output passes on a piece of the task's output.
+func (l *buildLog) output(data api.LogEvent) {
+	to, stream := l.program.stdout, 0
+	if data.Origin.Source == api.SourceStderr {
+		to, stream = l.program.stderr, 1
+	}
+	output := data.Output()
+	if len(output) == 0 {
+		return
+	}
+	begins := !l.midLine[stream]
+	l.midLine[stream] = output[len(output)-1] != '\n'
+	if l.timestamps {
+		output = stampLines(output, timestamp(data.Time), begins)
+	}
+	to.Write(output)
+}
+
+// say tells the person something on a line of its own, its first words in a style.
+func (l *buildLog) say(at int64, style style, words, rest string) {
+	p := l.program
+	if p.flags.quiet {
+		return
+	}
+	if l.midLine[1] || l.midLine[0] && p.stdout.terminal {
+		fmt.Fprintln(p.stderr)
+		l.midLine = [2]bool{}
+	}
+	line := p.stderr.paint(style, words)
+	if rest != "" {
+		line += " " + terminal.Line(rest)
+	}
+	if l.timestamps {
+		line = timestamp(at) + line
+	}
+	fmt.Fprintln(p.stderr, line)
+}
+
+// timestamp is what fly puts before a line: the local time, or room for it.
+func timestamp(at int64) string {
+	if at == 0 {
+		return "          "
+	}
+	return time.Unix(at, 0).Format(time.TimeOnly) + "  "
+}
+
+// stampLines puts stamp before each line of output that begins in it.
+func stampLines(output []byte, stamp string, begins bool) []byte {
+	var stamped bytes.Buffer
+	for line := range bytes.Lines(output) {
+		if begins {
+			stamped.WriteString(stamp)
+		}
+		stamped.Write(line)
+		begins = true
+	}
+	return stamped.Bytes()
+}
+
+// statusStyle is the colour of a build's status.
+func statusStyle(status api.BuildStatus) style {
+	switch status {
+	case api.StatusSucceeded:
+		return green
+	case api.StatusFailed, api.StatusErrored:
+		return red
+	case api.StatusAborted, api.StatusStarted:
+		return yellow
+	}
+	return ""
+}

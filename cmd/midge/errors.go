@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"midge/api"
+	"midge/execute"
+	"midge/terminal"
+)
+
+// Exit statuses besides those of tasks.
+const (
+	exitError   = 1 // the command line or the request was wrong
+	exitLeft    = 2 // left at once, by a second interrupt
+	exitAborted = 3
+)
+
+// exitStatus is the error of a command that has said all there is to say, and ends
+// with a status of its own.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// errLeft is the error of a command that a second interrupt ended.
+var errLeft = errors.New("left at once; the build may still be running")
+
+// fail says on stderr why the command failed, and gives the status to exit with. It is
+// the only place where errors are shown.
+func (p *program) fail(err error) int {
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	text := terminal.Text(err.Error())
+	var config *api.ConfigError
+	prefix := "midge: "
+	if errors.As(err, &config) {
+		// Editors find the places in a file by lines that begin with its name.
+		prefix = ""
+	}
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(p.stderr, "%s%s\n", prefix, strings.TrimSuffix(line, "\n"))
+	}
+	switch {
+	case errors.Is(err, execute.ErrAbortedEarly):
+		return exitAborted
+	case errors.Is(err, errLeft):
+		return exitLeft
+	}
+	return exitError
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"midge/execute"
+)
+
+func newExecuteCommand(p *program) *cobra.Command {
+	var request execute.Request
+	var inputs, outputs, mappings []string
+	command := &cobra.Command{
+		Use:     "execute -c TASK [flags] [-- ARGS...]",
+		Aliases: []string{"e"},
+		GroupID: groupBuilds,
+		Short:   "Run a task with files of yours",
+		Long: `Run a task with files of yours: send its inputs, show its output, bring its outputs
+home, and exit with its status.
+
+An input that has the name of the current directory is taken from there when it is not
+given. Files that git ignores stay here. A param of the task file is overridden by an
+environment variable of the same name. The first Ctrl-C aborts the build and waits for it
+to end, the second leaves at once.
+
+The exit status is the task's own; 1 if the build failed without one, 2 if it errored, 3 if
+it was aborted.`,
+		Example: `  midge execute -c task.yml -i src=. -o report=./report
+  midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
+		Args: func(command *cobra.Command, args []string) error {
+			if command.ArgsLenAtDash() != 0 && len(args) > 0 {
+				return fmt.Errorf("%q is no flag; arguments for the task go after --", args[0])
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) (err error) {
+			if request.Config == "" {
+				return errors.New("name the task file with -c, like: midge execute -c task.yml")
+			}
+			if request.Inputs, err = parseMappings("-i", inputs); err != nil {
+				return err
+			}
+			if request.Outputs, err = parseMappings("-o", outputs); err != nil {
+				return err
+			}
+			if request.InputMapping, err = parseNames("-m", mappings); err != nil {
+				return err
+			}
+			request.Args, request.Directory, request.LookupEnv = args, p.directory, p.lookupEnv
+			request.TTY = p.stdout.terminal
+			return p.execute(command.Context(), request)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute")
+	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input: `NAME=PATH`")
+	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
+	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
+	flags.BoolVar(&request.IncludeIgnored, "include-ignored", false, "send also what git ignores")
+	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
+	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
+	flags.StringArrayVarP(&request.Vars, "var", "v", nil, "set a variable of the task file to a string: `NAME=STRING`")
+	flags.StringArrayVarP(&request.YAMLVars, "yaml-var", "y", nil, "set a variable of the task file to a YAML value: `NAME=YAML`")
+	flags.StringArrayVarP(&request.VarFiles, "load-vars-from", "l", nil, "set variables of the task file from a YAML `file`")
+	flags.BoolVarP(&request.Background, "background", "b", false, "leave when the build is created, and print its id")
+	return command
+}
+
+// parseMappings reads the NAME=PATHs of a flag.
+func parseMappings(flag string, texts []string) ([]execute.Mapping, error) {
+	var mappings []execute.Mapping
+	for _, text := range texts {
+		mapping, err := execute.ParseMapping(flag, text)
+		if err != nil {
+			return nil, err
+		}
+		mappings = append(mappings, mapping)
+	}
+	return mappings, nil
+}
+
+// parseNames reads the NAME=OTHERs of a flag.
+func parseNames(flag string, texts []string) (map[string]string, error) {
+	mappings, err := parseMappings(flag, texts)
+	names := make(map[string]string, len(mappings))
+	for _, mapping := range mappings {
+		names[mapping.Name] = mapping.Path
+	}
+	return names, err
+}
+
+// execute runs a task and shows how it goes.
+func (p *program) execute(ctx context.Context, request execute.Request) error {
+	execution, err := execute.Prepare(request)
+	if err != nil {
+		return err
+	}
+	c, err := p.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, abort, stop := interrupts(ctx)
+	defer stop()
+	view := newExecutionView(p)
+	outcome, err := execution.Run(ctx, c, abort, view.observe)
+	view.close()
+	if err != nil {
+		return err
+	}
+	if request.Background {
+		fmt.Fprintln(p.stdout, outcome.BuildID)
+		return nil
+	}
+	if status := outcome.ExitStatus(); status != 0 {
+		return exitStatus(status)
+	}
+	return nil
+}
+
+// interrupts closes abort at the first interrupt and ends the context at the second.
+func interrupts(parent context.Context) (ctx context.Context, abort <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	first := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			close(first)
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-signals:
+			cancel(errLeft)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, first, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}

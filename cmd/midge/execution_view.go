@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"midge/execute"
+)
+
+// executionView shows an execution to a person as it goes: bars while inputs and
+// outputs travel, and the build's log in between.
+type executionView struct {
+	program *program
+	log     buildLog
+	bars    *mpb.Progress // nil while there are none
+	bar     map[string]*mpb.Bar
+}
+
+func newExecutionView(p *program) *executionView {
+	return &executionView{program: p, log: buildLog{program: p}, bar: map[string]*mpb.Bar{}}
+}
+
+// observe shows one step of progress.
+func (v *executionView) observe(progress execute.Progress) {
+	switch progress := progress.(type) {
+	case execute.Sending:
+		v.advance("uploading "+progress.Input, progress.Bytes, progress.Total)
+	case execute.Sent:
+		v.finish("uploading " + progress.Input)
+		v.say(fmt.Sprintf("%s: %s files, %s · %s sent", progress.Input, humanize.Comma(int64(progress.Files)),
+			size(progress.Bytes), size(progress.Wire)))
+	case execute.Created:
+		v.close()
+		v.say(fmt.Sprintf("executing build %d at %s", progress.Build.ID, progress.URL))
+	case execute.Happened:
+		v.log.happened(progress)
+	case execute.Aborting:
+		v.log.say(0, bold, "aborting, interrupt again to leave at once ...", "")
+	case execute.Receiving:
+		v.advance("downloading "+progress.Output, progress.Bytes, 0)
+	case execute.Received:
+		v.finish("downloading " + progress.Output)
+		v.say(fmt.Sprintf("%s: %s received into %s", progress.Output, size(progress.Wire), progress.Directory))
+	}
+}
+
+// say tells the person something, above the bars if there are any.
+func (v *executionView) say(line string) {
+	if v.bars != nil {
+		fmt.Fprintln(v.bars, line)
+		return
+	}
+	v.log.say(0, "", line, "")
+}
+
+// advance moves a bar on, and shows it if it is new. Of a total of 0 only the bytes
+// are shown.
+func (v *executionView) advance(name string, bytes, total int64) {
+	if v.program.flags.quiet || !v.program.stderr.terminal {
+		return
+	}
+	bar := v.bar[name]
+	if bar == nil {
+		if v.bars == nil {
+			v.bars = mpb.New(mpb.WithOutput(v.program.stderr), mpb.WithWidth(40))
+		}
+		bar = newBar(v.bars, name, total)
+		v.bar[name] = bar
+	}
+	bar.SetCurrent(bytes)
+}
+
+func newBar(bars *mpb.Progress, name string, total int64) *mpb.Bar {
+	if total == 0 {
+		return bars.New(0, mpb.NopStyle(), mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(name+" "), decor.CurrentKibiByte("% .1f")),
+			mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), " % .1f")))
+	}
+	return bars.AddBar(total, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(name+" ")),
+		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"),
+			decor.AverageSpeed(decor.SizeB1024(0), " % .1f"), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
+}
+
+// finish takes a bar away.
+func (v *executionView) finish(name string) {
+	if bar := v.bar[name]; bar != nil {
+		bar.SetTotal(-1, true)
+		delete(v.bar, name)
+	}
+}
+
+// close takes all bars away, and waits until the terminal shows that.
+func (v *executionView) close() {
+	for _, bar := range v.bar {
+		bar.Abort(true)
+	}
+	clear(v.bar)
+	if v.bars != nil {
+		v.bars.Wait()
+		v.bars = nil
+	}
+}
+
+// size shows a number of bytes to a person.
+func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }

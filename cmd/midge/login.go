@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"midge/client"
+)
+
+// loginFlags are what login was told of the server and of the user.
+type loginFlags struct {
+	url, team             string
+	user, password        string
+	caCert                string
+	clientCert, clientKey string
+	insecure              bool
+}
+
+func newLoginCommand(p *program) *cobra.Command {
+	var flags loginFlags
+	command := &cobra.Command{
+		Use:     "login -t NAME [-c URL]",
+		Aliases: []string{"l"},
+		GroupID: groupTargets,
+		Short:   "Log in to a server and save it as a target",
+		Long: `Log in to a server and save it as a target. Without -c it is one that was saved before.
+The user name and the password are asked for when they are not given.
+
+Scripts may do without: MIDGE_TARGET may be an URL, and MIDGE_TOKEN a token for it.`,
+		Example: `  midge -t ci login -c https://midge.example.com -u alice`,
+		RunE: func(command *cobra.Command, args []string) error {
+			return p.login(command.Context(), flags)
+		},
+	}
+	f := command.Flags()
+	f.StringVarP(&flags.url, "concourse-url", "c", "", "the `URL` of the server, a midge or a Concourse")
+	f.StringVarP(&flags.team, "team-name", "n", "", "the `team` to log in to")
+	f.StringVarP(&flags.user, "username", "u", "", "the `name` of the user")
+	f.StringVarP(&flags.password, "password", "p", "", "the user's `password`; other users of this machine may see it")
+	f.StringVar(&flags.caCert, "ca-cert", "", "a `file` of certificates, in PEM, of authorities to trust")
+	f.StringVar(&flags.clientCert, "client-cert", "", "a `file` with your own certificate, in PEM")
+	f.StringVar(&flags.clientKey, "client-key", "", "a `file` with the certificate's key, in PEM")
+	f.BoolVarP(&flags.insecure, "insecure", "k", false, "trust the server whatever its certificate says")
+	return command
+}
+
+// login logs in to the target that the flags describe, and saves it.
+func (p *program) login(ctx context.Context, flags loginFlags) error {
+	file, err := p.targetFile()
+	if err != nil {
+		return err
+	}
+	name, target, err := p.loginTarget(file, flags)
+	if err != nil {
+		return err
+	}
+	c, err := p.clientOf(name, target)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Info(ctx); err != nil {
+		return err
+	}
+	token, err := p.askToken(ctx, c, flags)
+	if err != nil {
+		return err
+	}
+	target.Token = &client.TargetToken{Type: "bearer", Value: token.Value}
+	if !token.Expires.IsZero() {
+		target.Token.Expires = &token.Expires
+	}
+	if err := p.checkTeam(ctx, name, target); err != nil {
+		return err
+	}
+	err = file.Update(func(targets map[string]client.Target) error {
+		targets[name] = target
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.report("target saved")
+	return nil
+}
+
+// loginTarget gives the target to log in to, and what to call it.
+func (p *program) loginTarget(file client.TargetFile, flags loginFlags) (string, client.Target, error) {
+	name := p.targetName()
+	var target client.Target
+	switch {
+	case flags.url != "" && (name == "" || strings.Contains(name, "://")):
+		return "", client.Target{}, fmt.Errorf("the server needs a name to be saved under; log in with: midge -t NAME login -c %s", flags.url)
+	case flags.url != "":
+		target.URL = flags.url
+	default:
+		var err error
+		if name, target, err = file.Select(name); err != nil {
+			return "", client.Target{}, err
+		}
+		if name == "" {
+			return "", client.Target{}, fmt.Errorf("the server needs a name to be saved under; log in with: midge -t NAME login -c %s", target.URL)
+		}
+	}
+	if strings.HasPrefix(target.URL, "unix:") {
+		return "", client.Target{}, fmt.Errorf("the target %q is a socket of this machine, which needs no login", cmp.Or(name, target.URL))
+	}
+	target.Team = cmp.Or(flags.team, p.flags.team, target.Team, client.DefaultTeam)
+	target.Insecure = target.Insecure || flags.insecure
+	return name, target, applyCertificates(&target, flags)
+}
+
+// applyCertificates notes the certificates that the flags name.
+func applyCertificates(target *client.Target, flags loginFlags) error {
+	if flags.caCert != "" {
+		content, err := os.ReadFile(flags.caCert)
+		if err != nil {
+			return fmt.Errorf("the CA certificate cannot be read: %w", err)
+		}
+		target.CACert = string(content)
+	}
+	for _, file := range []struct {
+		saved *string
+		path  string
+	}{{&target.ClientCert, flags.clientCert}, {&target.ClientKey, flags.clientKey}} {
+		if file.path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(file.path)
+		if err != nil {
+			return err
+		}
+		*file.saved = absolute
+	}
+	return nil
+}
+
+// askToken trades the user's name and password for a token, and asks for those that
+// were not given.
+func (p *program) askToken(ctx context.Context, c *client.Client, flags loginFlags) (client.Token, error) {
+	var err error
+	if flags.user == "" || flags.password == "" {
+		if !p.canAsk() {
+			return client.Token{}, errors.New("there is no terminal to ask for the user name and the password; give them with -u and -p, or use MIDGE_TOKEN instead of a login")
+		}
+	}
+	if flags.user == "" {
+		if flags.user, err = p.ask("user name: "); err != nil {
+			return client.Token{}, err
+		}
+	}
+	if flags.password == "" {
+		if flags.password, err = p.askSecret("password: "); err != nil {
+			return client.Token{}, err
+		}
+	}
+	return c.Login(ctx, flags.user, flags.password)
+}
+
+// checkTeam tells whether the user of a target's token is in its team.
+func (p *program) checkTeam(ctx context.Context, name string, target client.Target) error {
+	options, err := target.Options(name)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	user, err := c.User(ctx)
+	if err != nil {
+		return err
+	}
+	if _, member := user.Teams[target.Team]; member || user.IsAdmin {
+		return nil
+	}
+	teams := strings.Join(slices.Sorted(maps.Keys(user.Teams)), ", ")
+	return fmt.Errorf("the user %q is not in the team %q; choose one of theirs with -n: %s", user.Name, target.Team, cmp.Or(teams, "they have none"))
+}

@@ -1,0 +1,71 @@
+// Command midge runs tasks from a working tree in containers of a server, and lets
+// people look into them. One file a command: flags in, one call, result out.
+package main
+
+import (
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	// net/http logs what strange servers do; what of it matters is in an error.
+	log.SetOutput(io.Discard)
+	os.Exit(run())
+}
+
+// run is the whole program but for its end.
+func run() int {
+	directory, err := os.Getwd()
+	p := &program{
+		stdin:     os.Stdin,
+		stdout:    newStream(os.Stdout, os.LookupEnv),
+		stderr:    newStream(os.Stderr, os.LookupEnv),
+		directory: directory,
+		lookupEnv: os.LookupEnv,
+	}
+	if err != nil {
+		return p.fail(err)
+	}
+	command := newRootCommand(p)
+	command.SetArgs(os.Args[1:])
+	command.SetIn(p.stdin)
+	command.SetOut(p.stdout)
+	command.SetErr(p.stderr)
+	if err := command.Execute(); err != nil {
+		return p.fail(err)
+	}
+	return 0
+}
+
+// program is one run of midge: its streams, where it was started, and the flags that
+// every command has.
+type program struct {
+	stdin     *os.File
+	stdout    *stream
+	stderr    *stream
+	directory string
+	lookupEnv func(name string) (string, bool)
+
+	flags globalFlags
+}
+
+// globalFlags are those that every command has.
+type globalFlags struct {
+	target       string
+	team         string
+	json         bool
+	quiet        bool
+	verbose      bool
+	tableHeaders bool
+}
+
+// executable gives the path of this program, links resolved.
+func executable() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}

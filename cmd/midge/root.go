@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"midge/api"
+)
+
+// newRootCommand gives the command line of the whole program.
+func newRootCommand(p *program) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "midge",
+		Short: "Run tasks from your working tree in containers",
+		Long: `midge runs a task on a server, in a container, with the files in front of you. It
+streams the task's output, brings its outputs home and exits with its status.`,
+		Example: `  sudo midge server                                  # start a server on this machine
+  midge execute -c task.yml -i src=. -o out=./out    # run a task
+  midge builds                                       # what has run`,
+		SilenceErrors: true, SilenceUsage: true,
+		// fly takes its global flags before the command, where watch has no say in what -t means.
+		TraverseChildren: true,
+		Args:             cobra.ArbitraryArgs,
+		RunE: func(root *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return root.Help()
+			}
+			return unknownCommand(root, args[0])
+		},
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: groupBuilds, Title: "Builds:"},
+		&cobra.Group{ID: groupTargets, Title: "Servers and logins:"},
+		&cobra.Group{ID: groupOther, Title: "What a server has:"},
+	)
+	for _, command := range []*cobra.Command{
+		newExecuteCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
+		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
+		newLandWorkerCommand(p), newPruneWorkerCommand(p),
+		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
+		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p),
+	} {
+		if command.Args == nil {
+			command.Args = noArguments
+		}
+		p.addGlobalFlags(command.Flags())
+		root.AddCommand(command)
+	}
+	p.addGlobalFlags(root.Flags())
+	return root
+}
+
+const (
+	groupBuilds  = "builds"
+	groupTargets = "targets"
+	groupOther   = "other"
+)
+
+// addGlobalFlags adds the flags that every command has, so that they may stand before
+// and after the command. A command that means something else by one of them keeps it.
+func (p *program) addGlobalFlags(flags *pflag.FlagSet) {
+	global := pflag.NewFlagSet("", pflag.ContinueOnError)
+	short := "t"
+	if flags.ShorthandLookup(short) != nil {
+		short = ""
+	}
+	global.StringVarP(&p.flags.target, "target", short, p.flags.target, "the server to talk to: a saved `name` or an URL")
+	global.StringVar(&p.flags.team, "team", p.flags.team, "the `team` to act for, if not the target's")
+	global.BoolVar(&p.flags.json, "json", p.flags.json, "answer in JSON")
+	global.BoolVar(&p.flags.quiet, "quiet", p.flags.quiet, "say nothing but the answer or the task's output")
+	global.BoolVar(&p.flags.verbose, "verbose", p.flags.verbose, "show each request and its answer's status")
+	global.BoolVar(&p.flags.tableHeaders, "print-table-headers", p.flags.tableHeaders, "print table headers even where no terminal is")
+	flags.AddFlagSet(global)
+}
+
+// noArguments is the Args of commands that have none.
+func noArguments(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, and %q is one; see %s --help", command.CommandPath(), args[0], command.CommandPath())
+	}
+	return nil
+}
+
+// unknownCommand names the nearest command there is.
+func unknownCommand(root *cobra.Command, name string) error {
+	var known []string
+	for _, command := range root.Commands() {
+		known = append(append(known, command.Name()), command.Aliases...)
+	}
+	if nearest := api.Nearest(name, known); nearest != "" {
+		return fmt.Errorf("there is no command %q; did you mean %q?", name, nearest)
+	}
+	return fmt.Errorf("there is no command %q; see midge help", name)
+}
+
+// flagError says what is wrong with a flag, and names the nearest there is.
+func flagError(command *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return fmt.Errorf("%w; see %s --help", err, command.CommandPath())
+	}
+	name := missing.GetSpecifiedName()
+	if missing.GetSpecifiedShortnames() != "" {
+		return fmt.Errorf("%s has no flag -%s; see %s --help", command.CommandPath(), name, command.CommandPath())
+	}
+	var known []string
+	command.Flags().VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
+	if nearest := api.Nearest(strings.ToLower(name), known); nearest != "" {
+		return fmt.Errorf("%s has no flag --%s; did you mean --%s?", command.CommandPath(), name, nearest)
+	}
+	return fmt.Errorf("%s has no flag --%s; see %s --help", command.CommandPath(), name, command.CommandPath())
+}

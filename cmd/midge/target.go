@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"midge/client"
+)
+
+// targetFile gives where targets are saved.
+func (p *program) targetFile() (client.TargetFile, error) {
+	config, err := os.UserConfigDir()
+	if err != nil {
+		return client.TargetFile{}, fmt.Errorf("there is no place for saved targets (%w); set HOME", err)
+	}
+	file := client.TargetFile{Path: filepath.Join(config, "midge", "targets.yml")}
+	if home, err := os.UserHomeDir(); err == nil {
+		file.FlyPath = filepath.Join(home, ".flyrc")
+	}
+	return file, nil
+}
+
+// targetName gives what the command line or the environment chooses, "" for nothing.
+func (p *program) targetName() string {
+	if p.flags.target != "" {
+		return p.flags.target
+	}
+	name, _ := p.lookupEnv("MIDGE_TARGET")
+	return name
+}
+
+// client gives a client of the chosen target.
+func (p *program) client() (*client.Client, error) {
+	file, err := p.targetFile()
+	if err != nil {
+		return nil, err
+	}
+	name, target, err := file.Select(p.targetName())
+	if err != nil {
+		return nil, err
+	}
+	return p.clientOf(name, target)
+}
+
+// clientOf gives a client of a target, as the flags and the environment change it.
+func (p *program) clientOf(name string, target client.Target) (*client.Client, error) {
+	options, err := target.Options(name)
+	if err != nil {
+		return nil, err
+	}
+	if token, ok := p.lookupEnv("MIDGE_TOKEN"); ok && token != "" {
+		options.Token = token
+	}
+	if p.flags.team != "" {
+		options.Team = p.flags.team
+	}
+	options.Notify = p.notify
+	if p.flags.verbose {
+		options.Wrap = func(next http.RoundTripper) http.RoundTripper { return verboseTransport{next, p.stderr} }
+	}
+	return client.New(options)
+}
+
+// notify says on one line that the server went away and came back.
+func (p *program) notify(notice client.Notice) {
+	switch {
+	case p.flags.quiet:
+	case notice.Lost == nil:
+		fmt.Fprintf(p.stderr, " it is back after %s\n", notice.For.Round(100*time.Millisecond))
+	default:
+		reason := "it is busy"
+		var unreachable *client.UnreachableError
+		if errors.As(notice.Lost, &unreachable) {
+			reason = unreachable.Reason
+		}
+		fmt.Fprintf(p.stderr, "waiting for the server (%s) ...", reason)
+	}
+}
+
+// verboseTransport tells of each request and the status of its answer.
+type verboseTransport struct {
+	next http.RoundTripper
+	told *stream
+}
+
+func (t verboseTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	began := time.Now()
+	response, err := t.next.RoundTrip(request)
+	answer := ""
+	if err != nil {
+		answer = err.Error()
+	} else {
+		answer = response.Status
+	}
+	fmt.Fprintf(t.told, "> %s %s < %s (%s)\n", request.Method, request.URL.RequestURI(), answer, time.Since(began).Round(time.Microsecond))
+	return response, err
+}
