@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"midge/api"
+	"midge/server/state"
+	"midge/trace"
+)
+
+// artifactInput makes an artifact that was kept before known in the build.
+type artifactInput struct {
+	*build
+	plan *api.ArtifactInputPlan
+}
+
+func (s *artifactInput) run(ctx context.Context, _ *state.Step) (out outcome, err error) {
+	ctx, span := trace.StartSpan(ctx, "artifact_input "+s.plan.Name, attribute.Int("artifact.id", s.plan.ArtifactID))
+	defer func() { span.End(err) }()
+	if err := s.open(ctx); err != nil {
+		return errored, fmt.Errorf("input %q: %w", s.plan.Name, err)
+	}
+	return succeeded, nil
+}
+
+func (s *artifactInput) restore(ctx context.Context, row state.Step) error {
+	if row.State != state.StepSucceeded {
+		return nil
+	}
+	return s.open(ctx)
+}
+
+func (s *artifactInput) open(ctx context.Context) error {
+	row, err := s.engine.State.Artifact(ctx, s.plan.ArtifactID)
+	var missing *state.NotFoundError
+	// One of another team is not told from one that is not there.
+	if errors.As(err, &missing) || err == nil && row.Team != s.record.TeamName {
+		return fmt.Errorf("the team %s has no artifact %d: it may have expired, so upload it again", s.record.TeamName, s.plan.ArtifactID)
+	}
+	if err != nil {
+		return err
+	}
+	artifact, err := s.engine.Artifacts.Open(ctx, row.Team, row.Digest)
+	if err != nil {
+		return fmt.Errorf("open artifact %d: %w", s.plan.ArtifactID, err)
+	}
+	s.artifacts.add(s.plan.Name, artifact)
+	return nil
+}
+
+// artifactOutput keeps an artifact of the build after it.
+type artifactOutput struct {
+	*build
+	plan *api.ArtifactOutputPlan
+}
+
+func (s *artifactOutput) run(ctx context.Context, _ *state.Step) (out outcome, err error) {
+	ctx, span := trace.StartSpan(ctx, "artifact_output "+s.plan.Name)
+	defer func() { span.End(err) }()
+	if err := s.keep(ctx, span); err != nil {
+		return errored, fmt.Errorf("output %q: %w", s.plan.Name, err)
+	}
+	return succeeded, nil
+}
+
+func (s *artifactOutput) restore(context.Context, state.Step) error { return nil }
+
+func (s *artifactOutput) keep(ctx context.Context, span trace.Span) error {
+	artifact, ok := s.artifacts.find(s.plan.Name)
+	if !ok {
+		return fmt.Errorf("no step of the build has made it; there is %s", list(s.artifacts.names()))
+	}
+	digest, files, bytes, err := s.engine.Artifacts.Ingest(ctx, s.record.TeamName, artifact)
+	if err != nil {
+		return err
+	}
+	if kept, err := s.kept(ctx, digest); err != nil || kept {
+		return err
+	}
+	span.Set(attribute.Int64("artifact.files", files), attribute.Int64("artifact.bytes", bytes))
+	return s.engine.write(func() error {
+		_, err := s.engine.State.CreateArtifact(s.engine.hard, s.record.TeamName, api.Artifact{
+			Name: s.plan.Name, BuildID: s.record.ID, CreatedAt: now(),
+			Digest: digest, Files: files, Bytes: bytes,
+		})
+		return err
+	})
+}
+
+// kept reports whether an engine before this one has kept the artifact, and ended
+// before it could write so.
+func (s *artifactOutput) kept(ctx context.Context, digest string) (bool, error) {
+	if s.before == nil {
+		return false, nil
+	}
+	artifacts, err := s.engine.State.BuildArtifacts(ctx, s.record.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, artifact := range artifacts {
+		if artifact.Name == s.plan.Name && artifact.Digest == digest {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// list puts names into a sentence.
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}

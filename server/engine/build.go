@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"midge/api"
+	"midge/server/eventlog"
+	"midge/server/state"
+	"midge/trace"
+)
+
+// build is a build that is not finished.
+type build struct {
+	engine    *Engine
+	logger    *slog.Logger
+	log       *eventlog.Log
+	artifacts repository
+	// before has the steps as an earlier engine left them, by plan id.
+	before map[string]state.Step
+
+	// steps is done when the build is aborted, force when that was asked for again.
+	steps, force         context.Context
+	abortSteps, abortAll context.CancelCauseFunc
+
+	// settled is closed once the build was started, waits its turn, or is finished.
+	settled chan struct{}
+	settle  func()
+
+	mu     sync.Mutex
+	record state.BuildRecord
+}
+
+func newBuild(e *Engine, record state.BuildRecord) *build {
+	b := &build{
+		engine:  e,
+		logger:  e.Logger.With("build", record.ID, "team", record.TeamName),
+		record:  record,
+		settled: make(chan struct{}),
+	}
+	b.settle = sync.OnceFunc(func() { close(b.settled) })
+	b.force, b.abortAll = context.WithCancelCause(withTraceParent(e.hard, record.TraceParent))
+	b.steps, b.abortSteps = context.WithCancelCause(b.force)
+	if record.AbortedBy != "" {
+		b.interrupt()
+	}
+	return b
+}
+
+// current gives the build as the API shows it.
+func (b *build) current() api.Build {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.record.Build
+}
+
+func (b *build) change(change func(*api.Build)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.record.Build)
+}
+
+// interrupt aborts the build: its steps the first time, what runs in spite of that the second.
+func (b *build) interrupt() {
+	if b.steps.Err() != nil {
+		b.abortAll(errInterrupted)
+	}
+	b.abortSteps(errInterrupted)
+}
+
+// live takes the build from where it is to its end, or to that of the engine.
+func (b *build) live(turn *turn) {
+	defer b.settle()
+	defer b.abortAll(nil)
+	ctx, span := trace.StartSpan(b.steps, "build",
+		attribute.Int("build.id", b.record.ID), attribute.String("team", b.record.TeamName))
+	out, err := b.run(ctx, turn)
+	if out != suspended {
+		b.finish(out)
+	}
+	span.Set(attribute.String("build.status", string(b.current().Status)))
+	span.End(err)
+	if b.log != nil {
+		if err := b.log.Close(); err != nil {
+			b.logger.Error("the event log could not be closed", "error", err)
+		}
+	}
+}
+
+// run gives what became of the build's plan. An error is one that keeps the build
+// itself from running; those of steps are in its log.
+func (b *build) run(ctx context.Context, turn *turn) (outcome, error) {
+	if err := b.open(); err != nil {
+		b.logger.Error("the build cannot be run", "error", err)
+		out, err := b.outcomeOf(ctx, err)
+		return out, err
+	}
+	if b.log.Ended() {
+		return b.loggedOutcome(), nil
+	}
+	if err := b.await(ctx, turn); err != nil {
+		return b.outcomeOf(ctx, err)
+	}
+	if err := b.start(); err != nil {
+		out, err := b.outcomeOf(b.force, err)
+		return out, errors.Join(err, b.report(api.Origin{}, err))
+	}
+	b.settle()
+	return b.step(ctx, &b.record.Plan, 1), nil
+}
+
+// open reads what an earlier engine has left of the build.
+func (b *build) open() error {
+	var err error
+	if b.log, err = b.engine.Logs.Open(b.record.ID); err != nil {
+		return err
+	}
+	if b.record.Status == api.StatusPending {
+		return nil
+	}
+	steps, err := b.engine.State.Steps(b.engine.hard, b.record.ID)
+	if err != nil {
+		return err
+	}
+	b.before = make(map[string]state.Step, len(steps))
+	for _, step := range steps {
+		b.before[step.PlanID] = step
+	}
+	return nil
+}
+
+// await waits for the build's turn and says in its log how many are before it.
+func (b *build) await(ctx context.Context, turn *turn) (err error) {
+	ctx, span := trace.StartSpan(ctx, "wait for turn", attribute.Int("max_active_builds", b.engine.MaxActiveBuilds))
+	defer func() { span.End(err) }()
+	said := -1
+	for {
+		come, ahead, moved := turn.ahead()
+		if come {
+			return context.Cause(ctx)
+		}
+		if said < 0 || ahead < said && (ahead < 10 || said-ahead >= 10) {
+			said = ahead
+			if err := b.say(logEvent(api.WaitingEvent{Time: now(), Reason: b.waitReason(), Ahead: ahead})); err != nil {
+				return err
+			}
+		}
+		b.settle()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (b *build) waitReason() string {
+	if limit := b.engine.MaxActiveBuilds; limit != 1 {
+		return fmt.Sprintf("the server runs %d builds at once: this one waits its turn", limit)
+	}
+	return "the server runs one build at a time: this one waits its turn"
+}
+
+// start makes the build a started one.
+func (b *build) start() error {
+	if b.record.Status == api.StatusPending {
+		at := time.Now()
+		err := b.engine.write(func() error {
+			_, err := b.engine.State.StartBuild(b.engine.hard, b.record.ID, at)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		b.change(func(build *api.Build) {
+			build.Status, build.StartTime = api.StatusStarted, at.Unix()
+		})
+	}
+	return b.sayStarted(b.record.StartTime)
+}
+
+// finish gives the build its last status. It tries until that is done, because a
+// build that never ends would keep its turn from others.
+func (b *build) finish(out outcome) {
+	status, at := out.status(), time.Now()
+	pause := 100 * time.Millisecond
+	for {
+		err := b.engine.write(func() error { return b.writeEnd(status, at) })
+		if err == nil {
+			b.change(func(build *api.Build) {
+				build.Status, build.EndTime = status, at.Unix()
+			})
+			return
+		}
+		if b.engine.hard.Err() != nil {
+			return
+		}
+		b.logger.Error("the end of the build cannot be written; trying again", "status", status, "pause", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-b.engine.hard.Done():
+			return
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+}
+
+// writeEnd writes the end to the log and the state, before a follower sees it: who
+// reads the build after the end of its log finds it finished.
+func (b *build) writeEnd(status api.BuildStatus, at time.Time) error {
+	commit := func() error {
+		_, err := b.engine.State.FinishBuild(b.engine.hard, b.record.ID, status, at)
+		return err
+	}
+	if b.log == nil || b.log.Ended() {
+		return commit()
+	}
+	return b.log.Finish(statusEvent(status, at.Unix()), commit)
+}

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"midge/runtime"
+	"midge/server/state"
+)
+
+// collectUntilEnd removes from time to time what is no longer needed.
+func (e *Engine) collectUntilEnd() {
+	if e.CollectEvery <= 0 {
+		return
+	}
+	ticker := time.NewTicker(e.CollectEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-e.hard.Done():
+			return
+		}
+		if err := e.Collect(e.hard); err != nil && e.hard.Err() == nil {
+			e.Logger.Error("what is no longer needed cannot be removed", "error", err)
+		}
+	}
+}
+
+// Collect removes containers whose build has finished, after their grace and
+// unless somebody holds them, and what is on workers that no container's row names.
+// It goes on after an error and gives all of them.
+func (e *Engine) Collect(ctx context.Context) error {
+	rows, err := e.State.Containers(ctx, state.ContainerFilter{})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, row := range rows {
+		if e.due(row) {
+			errs = append(errs, e.destroy(ctx, row))
+		}
+	}
+	for _, worker := range e.Workers.Workers() {
+		errs = append(errs, e.collectWorker(ctx, worker))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) due(row state.Container) bool {
+	at := time.Now()
+	return !e.running(row.BuildID) && at.After(row.FinishedAt.Add(e.CollectGrace)) && at.After(row.HeldUntil)
+}
+
+// destroy removes a container and then its row. The row is marked first, so that
+// nobody goes into a container that is about to be gone.
+func (e *Engine) destroy(ctx context.Context, row state.Container) error {
+	marked, err := e.markDestroying(ctx, row.Handle)
+	if err != nil || !marked {
+		return err
+	}
+	// When its worker comes back the container is one that no row names.
+	if worker, ok := e.Workers.Worker(row.Worker); ok {
+		if err := destroyOn(ctx, worker, row.Handle); err != nil {
+			return err
+		}
+	}
+	return e.write(func() error { return e.State.DeleteContainer(ctx, row.Handle) })
+}
+
+// markDestroying reports false for a container that is no longer due.
+func (e *Engine) markDestroying(ctx context.Context, handle string) (marked bool, err error) {
+	err = e.write(func() error {
+		e.rows.Lock()
+		defer e.rows.Unlock()
+		row, err := e.State.Container(ctx, handle)
+		if err != nil || !e.due(row) {
+			return err
+		}
+		row.State, marked = containerDestroying, true
+		return e.State.SaveContainer(ctx, row)
+	})
+	return marked, err
+}
+
+// collectWorker removes containers that no row names. They are listed before the
+// rows are: a row is written before its container is made, and removed after it.
+func (e *Engine) collectWorker(ctx context.Context, worker runtime.Worker) error {
+	handles, err := worker.Containers(ctx)
+	if err != nil {
+		return fmt.Errorf("list the containers of the worker %s: %w", worker.Name(), err)
+	}
+	rows, err := e.State.Containers(ctx, state.ContainerFilter{Worker: worker.Name()})
+	if err != nil {
+		return err
+	}
+	named := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		named[row.Handle] = true
+	}
+	var errs []error
+	for _, handle := range handles {
+		if !named[handle] {
+			errs = append(errs, destroyOn(ctx, worker, handle))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// destroyOn destroys a container. One that is gone is no error.
+func destroyOn(ctx context.Context, worker runtime.Worker, handle string) error {
+	container, err := worker.LookupContainer(ctx, handle)
+	var missing *runtime.NotFoundError
+	if errors.As(err, &missing) {
+		return nil
+	}
+	if err == nil {
+		err = container.Destroy(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("destroy the container %s on the worker %s: %w", handle, worker.Name(), err)
+	}
+	return nil
+}

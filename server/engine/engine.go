@@ -1,0 +1,218 @@
+// Package engine runs the builds of a server: it gives each its turn, walks its
+// plan, runs its tasks in containers of the workers, and writes its events.
+//
+// What has happened is in the state and the event log before the next thing begins,
+// and what runs, runs in workers that outlive the engine. So an engine may end at
+// any instant, and the next one on the same state and workers goes on: it does not
+// run a step again that has ended, follows a task that still runs from the very
+// byte after the last in the log, and honours an abort that was asked for.
+//
+// The package knows nothing of HTTP and users; who may do what is its caller's.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"midge/api"
+	"midge/runtime"
+	"midge/server/eventlog"
+	"midge/server/state"
+)
+
+// ErrShutdown tells that the engine takes no more builds, because the server ends.
+var ErrShutdown = errors.New("the server is shutting down: try again when it is back")
+
+// Artifacts is where artifacts are that outlive a build. What a digest names can
+// only be opened by a team that has it.
+type Artifacts interface {
+	// Open gives the tree of a digest.
+	Open(ctx context.Context, team, digest string) (runtime.Artifact, error)
+	// Ingest keeps a copy of a tree and gives its digest, how many files it has
+	// and how many bytes those are.
+	Ingest(ctx context.Context, team string, artifact runtime.Artifact) (digest string, files, bytes int64, err error)
+}
+
+// Options says what an engine works with. The first four are needed.
+type Options struct {
+	State     *state.Database
+	Logs      *eventlog.Store
+	Workers   Workers
+	Artifacts Artifacts
+
+	// ExternalURL is the server's own, for tasks that want to name it.
+	ExternalURL string
+	// MaxActiveBuilds is how many builds run at once; the others wait. 0: no bound.
+	MaxActiveBuilds int
+	// AllowPrivileged lets tasks run that ask to be privileged.
+	AllowPrivileged bool
+	// DefaultLimits are for tasks that have none, MaxLimits the highest a task may
+	// ask for; a field that is 0 is none.
+	DefaultLimits, MaxLimits runtime.Limits
+	// StopGrace is how long an aborted task has between SIGTERM and SIGKILL.
+	StopGrace time.Duration
+	// CollectEvery is how often what is no longer needed is removed from workers,
+	// a container CollectGrace after its build has finished.
+	CollectEvery, CollectGrace time.Duration
+	// HoldFailed is how long the container of a task that did not succeed is kept.
+	HoldFailed time.Duration
+	// Logger is for what no build's log can say; nil discards it.
+	Logger *slog.Logger
+}
+
+// Engine runs builds from Start to Shutdown. Its methods may be called from many goroutines.
+type Engine struct {
+	Options
+	turns turns
+
+	// hard ends with the engine. Nothing is written to the state or a log after it.
+	hard context.Context
+	end  context.CancelCauseFunc
+	work sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	builds map[int]*build // those that are not finished
+
+	// rows serialises changes of a container's row, which are made by reading it first.
+	rows sync.Mutex
+
+	// beforeWrite is called before each write to the state or a log. Tests end the
+	// engine there.
+	beforeWrite func()
+}
+
+// New makes an engine that does nothing until Start.
+func New(options Options) *Engine {
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		Options:     options,
+		turns:       turns{limit: options.MaxActiveBuilds},
+		builds:      make(map[int]*build),
+		beforeWrite: func() {},
+	}
+	e.hard, e.end = context.WithCancelCause(context.Background())
+	return e
+}
+
+// Start takes up the builds that are not finished, and begins to remove what is no
+// longer needed. It is called once, before any other method.
+func (e *Engine) Start(ctx context.Context) error {
+	records, err := e.State.UnfinishedBuilds(ctx)
+	if err != nil {
+		return fmt.Errorf("take up unfinished builds: %w", err)
+	}
+	// Those that had their turn keep it, whatever the bound is now.
+	for _, record := range records {
+		if record.Status == api.StatusStarted {
+			e.add(record, e.turns.take())
+		}
+	}
+	for _, record := range records {
+		if record.Status == api.StatusPending {
+			e.add(record, e.turns.join())
+		}
+	}
+	e.work.Go(e.collectUntilEnd)
+	return nil
+}
+
+// Create makes a build, whose plan must be valid, and gives it as it is once it
+// was started or has its place in the queue.
+func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, error) {
+	if e.hard.Err() != nil {
+		return api.Build{}, ErrShutdown
+	}
+	record, err := e.State.CreateBuild(ctx, build)
+	if err != nil {
+		return api.Build{}, err
+	}
+	b := e.add(record, e.turns.join())
+	select {
+	case <-b.settled:
+		return b.current(), nil
+	case <-e.hard.Done():
+		// The next engine takes it up.
+		return record.Build, nil
+	}
+}
+
+// Abort asks for a build to be aborted, on behalf of by. Its steps are interrupted,
+// hooks that are to run after an abort run. Asked again, it interrupts those too.
+// Of a build that is finished it reports false.
+func (e *Engine) Abort(ctx context.Context, id int, by string) (bool, error) {
+	noted, err := e.State.RequestAbort(ctx, id, by)
+	if err != nil || !noted {
+		return false, err
+	}
+	e.mu.Lock()
+	b := e.builds[id]
+	e.mu.Unlock()
+	if b != nil {
+		b.interrupt()
+	}
+	return true, nil
+}
+
+// Shutdown ends the engine: it takes no more builds and leaves those that run to
+// the next one, their processes running. It returns when nothing of it is left, or
+// with an error when ctx ends first.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.end(ErrShutdown)
+	gone := make(chan struct{})
+	go func() {
+		e.work.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut the build engine down: %w", ctx.Err())
+	}
+}
+
+// add begins to run a build. On an engine that has ended it does nothing: the
+// next one finds the build in the state.
+func (e *Engine) add(record state.BuildRecord, turn *turn) *build {
+	b := newBuild(e, record)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return b
+	}
+	e.builds[record.ID] = b
+	e.work.Go(func() {
+		b.live(turn)
+		turn.leave()
+		e.mu.Lock()
+		delete(e.builds, record.ID)
+		e.mu.Unlock()
+	})
+	return b
+}
+
+// running reports whether a build is not finished yet.
+func (e *Engine) running(id int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.builds[id] != nil
+}
+
+// write runs a write to the state or a log, unless the engine has ended.
+func (e *Engine) write(do func() error) error {
+	e.beforeWrite()
+	if err := context.Cause(e.hard); err != nil {
+		return err
+	}
+	return do()
+}

@@ -1,0 +1,293 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"midge/api"
+	"midge/runtime"
+	"midge/server/eventlog"
+	"midge/server/state"
+	"midge/trace"
+)
+
+// Stages of a task, as the mark of its step has them. After stageEnded comes the
+// outcome: stageEnded + failed and so on.
+const (
+	stageInitialized = 1
+	stageSelected    = 2
+	stageStarted     = 3
+	stageEnded       = 16
+)
+
+// task runs a task's command in a container.
+type task struct {
+	*build
+	plan   *api.Plan
+	config api.TaskConfig // with what the plan overrides
+	origin api.Origin
+	handle string // the container's
+	dir    string // the working directory
+}
+
+func newTask(b *build, plan *api.Plan, attempt int) *task {
+	t := &task{
+		build:  b,
+		plan:   plan,
+		config: effectiveConfig(plan.Task),
+		origin: api.Origin{ID: plan.ID},
+	}
+	// The time keeps it from being that of a build of the same number whose state was thrown away.
+	t.handle = fmt.Sprintf("b%d-%s", b.record.ID, digest(12, b.record.CreateTime, plan.ID, attempt))
+	// The same for each run of the task, because caches may have paths in them.
+	t.dir = "/tmp/build/" + digest(8, b.record.TeamName, plan.Task.Name)
+	return t
+}
+
+// digest gives the first n hexadecimal digits of a digest of values.
+func digest(n int, values ...any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", values))
+	return hex.EncodeToString(sum[:])[:n]
+}
+
+func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error) {
+	ctx, span := trace.StartSpan(ctx, "task "+t.plan.Task.Name, attribute.String("step", t.plan.ID))
+	defer func() {
+		span.Set(attribute.Int("exit_status", row.ExitStatus), attribute.String("worker", row.Worker))
+		span.End(err)
+	}()
+	if err := t.reach(stageInitialized, api.InitializeTaskEvent{Time: now(), Origin: t.origin}); err != nil {
+		return errored, err
+	}
+	spec, err := t.containerSpec(ctx)
+	if err != nil {
+		return errored, err
+	}
+	worker, err := t.worker(ctx, row, spec)
+	if err != nil {
+		return errored, err
+	}
+	container, err := t.container(ctx, worker, spec)
+	if err != nil {
+		return errored, errors.Join(err, t.endContainer(errored))
+	}
+	status, err := t.process(ctx, container)
+	return t.end(ctx, container, row, status, err)
+}
+
+// restore makes the outputs of a task that has ended known again.
+func (t *task) restore(ctx context.Context, row state.Step) error {
+	if row.Container == "" {
+		return nil
+	}
+	worker, ok := t.engine.Workers.Worker(row.Worker)
+	if !ok {
+		return fmt.Errorf("the worker %s is gone, and with it the outputs of the task %s", row.Worker, t.plan.Task.Name)
+	}
+	container, err := worker.LookupContainer(ctx, row.Container)
+	if err != nil {
+		return err
+	}
+	return t.registerOutputs(ctx, container)
+}
+
+// reach says in the log that the task has come to a stage, unless an engine before
+// this one has said it.
+func (t *task) reach(stage int64, event api.EventData) error {
+	if t.reached(stage) {
+		return nil
+	}
+	return t.say(logEvent(event, eventlog.Mark{Name: markStage(t.plan.ID), Value: stage}))
+}
+
+func (t *task) reached(stage int64) bool {
+	reached, _ := t.log.Mark(markStage(t.plan.ID))
+	return reached >= stage
+}
+
+// worker gives the worker that the task is on, or selects one.
+func (t *task) worker(ctx context.Context, row *state.Step, spec runtime.ContainerSpec) (runtime.Worker, error) {
+	var worker runtime.Worker
+	if row.Worker != "" {
+		var ok bool
+		if worker, ok = t.engine.Workers.Worker(row.Worker); !ok {
+			return nil, fmt.Errorf("the worker %s, on which the task was, is gone", row.Worker)
+		}
+	} else {
+		var err error
+		if worker, err = t.selectWorker(ctx, spec); err != nil {
+			return nil, err
+		}
+		row.Worker, row.Container = worker.Name(), t.handle
+		if err := t.saveStep(*row); err != nil {
+			return nil, err
+		}
+	}
+	return worker, t.reach(stageSelected, api.SelectedWorkerEvent{Time: now(), Origin: t.origin, Worker: worker.Name()})
+}
+
+// container gives the task's container. Its row is written first, so that there
+// is never a container that no row names.
+func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtime.ContainerSpec) (runtime.Container, error) {
+	err := t.changeContainer(func(row *state.Container) { row.Worker = worker.Name() })
+	if err != nil {
+		return nil, err
+	}
+	if t.reached(stageStarted) {
+		// Not ctx, which an abort may have ended: what runs has to be stopped then.
+		container, err := worker.LookupContainer(t.force, t.handle)
+		var missing *runtime.NotFoundError
+		if errors.As(err, &missing) {
+			return nil, fmt.Errorf("the worker %s has lost the container in which the task ran, and with it how the task ended: run it again", worker.Name())
+		}
+		return container, err
+	}
+	ctx, span := trace.StartSpan(ctx, "create", attribute.String("container", t.handle))
+	container, err := worker.FindOrCreateContainer(ctx, spec)
+	span.End(err)
+	if err != nil {
+		return nil, fmt.Errorf("create the container: %w", err)
+	}
+	return container, nil
+}
+
+// process runs the task's command, or finds it running, to its end.
+func (t *task) process(ctx context.Context, container runtime.Container) (runtime.ExitStatus, error) {
+	event := api.StartTaskEvent{Time: now(), Origin: t.origin, Config: eventConfig(t.config)}
+	if err := t.reach(stageStarted, event); err != nil {
+		return runtime.ExitStatus{}, err
+	}
+	process, err := container.Attach(t.force, runtime.TaskProcessID)
+	var missing *runtime.NotFoundError
+	if errors.As(err, &missing) {
+		process, err = t.start(ctx, container)
+	}
+	if err != nil {
+		return runtime.ExitStatus{}, err
+	}
+	if err := t.changeContainer(func(row *state.Container) { row.State = containerCreated }); err != nil {
+		return runtime.ExitStatus{}, errors.Join(err, t.stop(container))
+	}
+	ctx, span := trace.StartSpan(ctx, "run")
+	status, err := t.follow(ctx, container, process)
+	span.Set(attribute.Int("exit_status", status.Code))
+	span.End(err)
+	return status, err
+}
+
+func (t *task) start(ctx context.Context, container runtime.Container) (runtime.Process, error) {
+	ctx, span := trace.StartSpan(ctx, "start")
+	process, err := container.Run(ctx, t.processSpec())
+	if err != nil && ctx.Err() != nil {
+		// It may have come as far as to run.
+		err = errors.Join(err, container.Stop(t.force, 0))
+	}
+	span.End(err)
+	return process, err
+}
+
+// end keeps what the task has left, also when it did not end by itself, and says
+// how it ended when it did.
+func (t *task) end(ctx context.Context, container runtime.Container, row *state.Step, status runtime.ExitStatus, ran error) (outcome, error) {
+	if t.engine.hard.Err() != nil {
+		return suspended, context.Cause(t.engine.hard)
+	}
+	_, span := trace.StartSpan(ctx, "collect outputs")
+	err := t.registerOutputs(t.force, container)
+	if ran == nil {
+		err = errors.Join(err, t.keepCaches(container))
+	}
+	span.End(err)
+	out := succeeded
+	if ran != nil || err != nil {
+		out = errored
+	} else if status.Code != 0 {
+		out = failed
+	}
+	if err := t.endContainer(out); err != nil {
+		return errored, err
+	}
+	if err := errors.Join(ran, err); err != nil {
+		return errored, err
+	}
+	row.ExitStatus = status.Code
+	return out, t.sayEnd(out, status)
+}
+
+func (t *task) sayEnd(out outcome, status runtime.ExitStatus) error {
+	var events []eventlog.Event
+	if status.OOMKilled && status.Code != 0 {
+		events = t.outOfMemory()
+	}
+	finish := api.FinishTaskEvent{Time: now(), ExitStatus: status.Code, Origin: t.origin}
+	events = append(events, logEvent(finish,
+		eventlog.Mark{Name: markStage(t.plan.ID), Value: stageEnded + int64(out)},
+		eventlog.Mark{Name: markExit(t.plan.ID), Value: int64(status.Code)}))
+	return t.say(events...)
+}
+
+// outOfMemory says that the task was killed for memory: in the output for those
+// who read that, and as a cause for programs.
+func (t *task) outOfMemory() []eventlog.Event {
+	message := "the kernel killed a process of the task because the worker was out of memory"
+	if limit := t.limits().Memory; limit > 0 {
+		message = fmt.Sprintf("the kernel killed a process of the task for memory: its limit is %s; raise memory in container_limits of the task", formatBytes(limit))
+	}
+	return []eventlog.Event{
+		t.remark(message),
+		logEvent(api.CauseEvent{Time: now(), Origin: t.origin, Code: "out_of_memory", Message: message}),
+	}
+}
+
+// remark is a line of midge's own in the task's output.
+func (t *task) remark(message string) eventlog.Event {
+	origin := api.Origin{ID: t.plan.ID, Source: api.SourceStderr}
+	return logEvent(api.LogEvent{Time: now(), Origin: origin, Payload: "midge: " + message + "\r\n"})
+}
+
+// keepCaches says so when it cannot: a task does not fail for that.
+func (t *task) keepCaches(container runtime.Container) error {
+	if len(t.config.Caches) == 0 {
+		return nil
+	}
+	if err := container.KeepCaches(t.force); err != nil && t.force.Err() == nil {
+		return t.say(t.remark(fmt.Sprintf("the task's caches cannot be kept: %v", err)))
+	}
+	return nil
+}
+
+func (t *task) registerOutputs(ctx context.Context, container runtime.Container) error {
+	for _, output := range t.config.Outputs {
+		volume, err := container.Volume(ctx, outputPath(output))
+		if err != nil {
+			return fmt.Errorf("output %q: %w", output.Name, err)
+		}
+		name := output.Name
+		if mapped, ok := t.plan.Task.OutputMapping[name]; ok {
+			name = mapped
+		}
+		t.artifacts.add(name, volume)
+	}
+	return nil
+}
+
+// inputPath and outputPath give the path of a container's spec.
+func inputPath(input api.TaskInput) string {
+	if input.Path == "" {
+		return path.Clean(input.Name)
+	}
+	return path.Clean(input.Path)
+}
+
+func outputPath(output api.TaskOutput) string {
+	if output.Path == "" {
+		return path.Clean(output.Name)
+	}
+	return path.Clean(output.Path)
+}
