@@ -81,11 +81,13 @@ type eventStream struct {
 // run writes events until the last of them is written or ctx ends. However fast they
 // come, what is there is flushed once.
 func (e *eventStream) run(ctx context.Context) error {
+	e.begin()
 	if err := e.flush(); err != nil {
 		return err
 	}
 	for {
 		events, err := e.wait(ctx)
+		e.begin()
 		switch {
 		case errors.Is(err, io.EOF):
 			return e.end()
@@ -117,6 +119,7 @@ func (e *eventStream) wait(ctx context.Context) ([]eventlog.Event, error) {
 		if !silent {
 			return events, err
 		}
+		e.begin()
 		if _, err := e.writer.WriteString(":\n\n"); err != nil {
 			return nil, err
 		}
@@ -150,9 +153,12 @@ func (e *eventStream) end() error {
 	return e.flush()
 }
 
-// flush sends what is written, within the time that a follower has.
-func (e *eventStream) flush() error {
+// begin starts the time that the follower has to read what is written next.
+func (e *eventStream) begin() {
 	_ = e.controller.SetWriteDeadline(time.Now().Add(followTimeout))
+}
+
+func (e *eventStream) flush() error {
 	if err := e.writer.Flush(); err != nil {
 		return err
 	}
