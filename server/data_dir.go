@@ -68,10 +68,10 @@ func (d *dataDir) subdirectory(name string) (string, error) {
 func (d *dataDir) release() error { return d.lock.Close() }
 
 // abandon releases the directory of a server that did not come up. One that it made
-// and that has nothing in it but the lock goes away again.
+// itself, all that is in it being its own, goes away again.
 func (d *dataDir) abandon() error {
-	if entries, err := os.ReadDir(d.path); d.made && err == nil && len(entries) == 1 {
-		return errors.Join(os.Remove(d.lockPath()), os.Remove(d.path), d.release())
+	if d.made {
+		return errors.Join(os.RemoveAll(d.path), d.release())
 	}
 	return d.release()
 }

@@ -56,13 +56,7 @@ func (s *Server) buildEvents(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.streams, cancel)()
-	stream := &eventStream{
-		reader:     log.From(from),
-		next:       from,
-		midge:      r.Header.Get(api.EventsHeader) != "",
-		writer:     bufio.NewWriterSize(w, 32<<10),
-		controller: http.NewResponseController(w),
-	}
+	stream := newEventStream(w, log, from, r.Header.Get(api.EventsHeader) != "")
 	if err := stream.run(ctx); err != nil && ctx.Err() == nil {
 		s.log.WarnContext(r.Context(), "following a build ended", "build", build.ID, "error", err)
 	}
@@ -76,6 +70,16 @@ type eventStream struct {
 	writer     *bufio.Writer
 	controller *http.ResponseController
 	envelope   []byte
+}
+
+func newEventStream(w http.ResponseWriter, log *eventlog.Log, from int64, midge bool) *eventStream {
+	return &eventStream{
+		reader:     log.From(from),
+		next:       from,
+		midge:      midge,
+		writer:     bufio.NewWriterSize(w, 32<<10),
+		controller: http.NewResponseController(w),
+	}
 }
 
 // run writes events until the last of them is written or ctx ends. However fast they

@@ -176,10 +176,15 @@ func (g *guessLimit) wrong(address string, now time.Time) {
 	limiter.AllowN(now, 1)
 }
 
+// forget makes room. When all addresses are at it, that is more than a limit by
+// address can help against.
 func (g *guessLimit) forget(now time.Time) {
 	for address, limiter := range g.addresses {
 		if limiter.TokensAt(now) >= guessesAtOnce {
 			delete(g.addresses, address)
 		}
+	}
+	if len(g.addresses) >= maxAddresses {
+		clear(g.addresses)
 	}
 }

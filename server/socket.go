@@ -16,9 +16,10 @@ import (
 // socketListener listens on a unix socket, and removes its file when it is closed.
 type socketListener struct {
 	*net.UnixListener
-	path   string
-	file   os.FileInfo
-	remove func() error
+	path    string
+	file    os.FileInfo
+	madeDir bool // the directory of the file was not there before
+	remove  func() error
 }
 
 // listenSocket listens on a unix socket that its owner and group may use. A socket
@@ -28,6 +29,8 @@ func listenSocket(path, group string) (*socketListener, error) {
 		return nil, err
 	}
 	dir := filepath.Dir(path)
+	_, err := os.Stat(dir)
+	madeDir := errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of the socket: %w", err)
 	}
@@ -44,7 +47,7 @@ func listenSocket(path, group string) (*socketListener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	listener.SetUnlinkOnClose(false)
-	l := &socketListener{UnixListener: listener, path: path}
+	l := &socketListener{UnixListener: listener, path: path, madeDir: madeDir}
 	l.remove = sync.OnceValue(l.removeFile)
 	if err := l.publish(name, group); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), listener.Close())
@@ -107,7 +110,7 @@ func giveToGroup(path, name string) error {
 	return os.Chown(path, -1, gid)
 }
 
-// Close stops listening and removes the file. Later calls do nothing.
+// Close stops listening and removes the file, and its directory if that was made for it. Later calls do nothing.
 func (l *socketListener) Close() error {
 	return errors.Join(l.remove(), l.UnixListener.Close())
 }
@@ -117,5 +120,10 @@ func (l *socketListener) removeFile() error {
 	if info, err := os.Lstat(l.path); err != nil || !os.SameFile(info, l.file) {
 		return nil
 	}
-	return os.Remove(l.path)
+	if err := os.Remove(l.path); err != nil || !l.madeDir {
+		return err
+	}
+	// It stays when somebody has put something else there.
+	_ = os.Remove(filepath.Dir(l.path))
+	return nil
 }

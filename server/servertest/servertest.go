@@ -85,13 +85,14 @@ func NewServer(options Options) (*Server, error) {
 	if options.Configure != nil {
 		options.Configure(&s.config)
 	}
-	if err := s.start(); err != nil {
+	if err := s.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return s, nil
 }
 
-func (s *Server) start() error {
+// Start starts the server again after Stop, on the same addresses, data dir and worker.
+func (s *Server) Start() error {
 	started, err := server.New(context.Background(), s.config)
 	if err != nil {
 		return err
@@ -106,20 +107,24 @@ func (s *Server) start() error {
 	return nil
 }
 
-// Stop stops the server; its data dir and containers stay.
+// Stop stops the server, unless it is stopped. Its data dir and containers stay.
 func (s *Server) Stop() error {
+	if s.server == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return errors.Join(s.server.Shutdown(ctx), <-s.served)
+	err := errors.Join(s.server.Shutdown(ctx), <-s.served)
+	s.server = nil
+	return err
 }
 
-// Restart stops the server and starts another on the same addresses, data dir and
-// worker.
+// Restart is Stop and Start.
 func (s *Server) Restart() error {
 	if err := s.Stop(); err != nil {
 		return err
 	}
-	return s.start()
+	return s.Start()
 }
 
 // Close stops the server and removes all that it had.
