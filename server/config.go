@@ -1,0 +1,93 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"midge/runtime"
+)
+
+// Config says what a server is to be. DataDir and OpenWorkers are needed, and one of
+// Listen and Socket; the other fields have a use when they are zero.
+type Config struct {
+	// DataDir is where everything is that outlives the server. It is made if it is
+	// not there. One server at a time may use it.
+	DataDir string
+
+	// OpenWorkers gives the workers that run containers. What they keep on this
+	// machine they keep below dir, a directory of the data dir that is theirs. The
+	// data dir is the server's alone from before the call until after the workers
+	// that can be closed (see io.Closer) have been.
+	OpenWorkers func(ctx context.Context, dir string) ([]runtime.Worker, error)
+
+	// Listen is the TCP address, HOST:PORT, for those who log in; "" is none.
+	Listen string
+	// Socket is the path of the unix socket, whose users need not log in; "" is none.
+	// A socket of that path that nobody listens on is replaced.
+	Socket string
+	// SocketGroup is the group that may use the socket besides its owner. When there
+	// is no such group, or it is "", the owner alone may.
+	SocketGroup string
+
+	// ExternalURL is where users find the server; "" is where they have found it.
+	ExternalURL string
+	// ClusterName is what users call the server; it is only shown.
+	ClusterName string
+	// ConcourseVersion is the version that fly is told; "" is DefaultConcourseVersion.
+	ConcourseVersion string
+
+	// Users may log in with a password.
+	Users []LocalUser
+	// MainOwners are the names of the Users that own the team main, and so administer
+	// the server; nil is all of them.
+	MainOwners []string
+	// AuthDuration is how long a login lasts; 0 is a day.
+	AuthDuration time.Duration
+
+	// MaxActiveBuilds is how many builds run at once, the others waiting; 0 is no bound.
+	MaxActiveBuilds int
+	// AllowPrivileged lets tasks run that ask to be privileged.
+	AllowPrivileged bool
+	// DefaultLimits are for tasks that set none, MaxLimits the highest that a task may
+	// set; a field that is 0 is none.
+	DefaultLimits, MaxLimits runtime.Limits
+	// StopGrace is how long an aborted task has between SIGTERM and SIGKILL; 0 is ten seconds.
+	StopGrace time.Duration
+	// CollectGrace is how long a container stays after its build has finished; 0 is five minutes.
+	CollectGrace time.Duration
+	// HoldFailed is how long the container of a task that did not succeed is kept for
+	// who wants to look into it; 0 is one hour.
+	HoldFailed time.Duration
+
+	// Log is told what the users are not; nil is slog.Default.
+	Log *slog.Logger
+}
+
+// DefaultConcourseVersion is the newest version of Concourse whose fly is known to work.
+const DefaultConcourseVersion = "8.2.0"
+
+// withDefaults fills in what zero fields mean.
+func (c Config) withDefaults() Config {
+	orElse := func(d *time.Duration, otherwise time.Duration) {
+		if *d == 0 {
+			*d = otherwise
+		}
+	}
+	orElse(&c.AuthDuration, 24*time.Hour)
+	orElse(&c.StopGrace, 10*time.Second)
+	orElse(&c.CollectGrace, 5*time.Minute)
+	orElse(&c.HoldFailed, time.Hour)
+	if c.ConcourseVersion == "" {
+		c.ConcourseVersion = DefaultConcourseVersion
+	}
+	if c.MainOwners == nil {
+		for _, user := range c.Users {
+			c.MainOwners = append(c.MainOwners, user.Name)
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}

@@ -1,0 +1,274 @@
+// Package server is midge's server: the HTTP API that fly and midge speak, who may do
+// what in it, and the wiring of state, event logs, artifacts, workers and engine below.
+//
+// What the API has acknowledged is on disk. A server that is shut down or killed
+// leaves its containers running, and the next one on the same data dir goes on with
+// their builds.
+//
+// Who comes by the unix socket administers the server; all others log in. A user
+// sees the teams that he or she has a role in, and nothing of any other.
+//
+// The package knows nothing of how containers are run: its workers are given to it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"midge/artifacts/store"
+	"midge/server/engine"
+	"midge/server/eventlog"
+	"midge/server/state"
+)
+
+// Server serves one data dir. Its methods may be called from many goroutines.
+type Server struct {
+	config    Config
+	log       *slog.Logger
+	dir       *dataDir
+	listeners listeners
+	database  *state.Database
+	logs      *eventlog.Store
+	artifacts *store.Store
+	pool      *pool
+	engine    *engine.Engine
+	http      *http.Server
+
+	teams     map[string]teamAuth // by name; never changes
+	passwords passwords
+	tokens    *tokenStore
+	guesses   guessLimit
+	hashing   sync.Mutex // held while a password is hashed
+	features  []string
+
+	// streams ends when those who follow something are to be let go.
+	streams    context.Context
+	endStreams context.CancelFunc
+
+	closers []func() error // of all that is open, in the order of opening
+}
+
+// New opens the data dir and the listeners, and takes up the builds that an earlier
+// server has left. Requests wait until Serve is called. On an error nothing of the
+// server is left.
+func New(ctx context.Context, config Config) (*Server, error) {
+	config = config.withDefaults()
+	s := &Server{
+		config:    config,
+		log:       config.Log,
+		teams:     map[string]teamAuth{mainTeam: ownedBy(config.MainOwners)},
+		passwords: newPasswords(config.Users),
+		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
+		features:  []string{"artifacts", "events"},
+	}
+	s.streams, s.endStreams = context.WithCancel(context.Background())
+	if err := s.open(ctx); err != nil {
+		s.endStreams()
+		return nil, errors.Join(err, s.close(), s.leave(true))
+	}
+	return s, nil
+}
+
+// ownedBy gives a team to local users.
+func ownedBy(names []string) teamAuth {
+	users := []string{}
+	for _, name := range names {
+		users = append(users, "local:"+name)
+	}
+	return teamAuth{owner.String(): {"users": users, "groups": {}}}
+}
+
+// open opens everything in an order in which each part finds what it needs.
+func (s *Server) open(ctx context.Context) (err error) {
+	if s.dir, err = lockDataDir(s.config.DataDir); err != nil {
+		return err
+	}
+	if s.listeners, err = listen(s.config); err != nil {
+		return err
+	}
+	s.onClose(s.listeners.close)
+	if s.database, err = state.Open(ctx, s.dir.databasePath()); err != nil {
+		return err
+	}
+	s.onClose(s.database.Close)
+	for team := range s.teams {
+		if _, err := s.database.EnsureTeam(ctx, team); err != nil {
+			return err
+		}
+	}
+	if err := s.openStores(); err != nil {
+		return err
+	}
+	if err := s.openWorkers(ctx); err != nil {
+		return err
+	}
+	s.openEngine()
+	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ConnContext:       withConnection,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s.engine.Start(ctx)
+}
+
+func (s *Server) openStores() error {
+	builds, err := s.dir.subdirectory("builds")
+	if err != nil {
+		return err
+	}
+	s.logs = eventlog.NewStore(builds)
+	trees, err := s.dir.subdirectory("artifacts")
+	if err != nil {
+		return err
+	}
+	if s.artifacts, err = store.Open(trees, store.Options{Logger: s.log}); err != nil {
+		return err
+	}
+	s.onClose(s.artifacts.Close)
+	return nil
+}
+
+func (s *Server) openWorkers(ctx context.Context) error {
+	dir, err := s.dir.subdirectory("workers")
+	if err != nil {
+		return err
+	}
+	workers, err := s.config.OpenWorkers(ctx, dir)
+	if err != nil {
+		return err
+	}
+	s.pool = newPool(workers)
+	for _, worker := range workers {
+		if closer, ok := worker.(io.Closer); ok {
+			s.onClose(closer.Close)
+		}
+	}
+	return nil
+}
+
+func (s *Server) openEngine() {
+	externalURL := s.config.ExternalURL
+	if externalURL == "" {
+		externalURL = s.tcpURL()
+	}
+	s.engine = engine.New(engine.Options{
+		State:           s.database,
+		Logs:            s.logs,
+		Workers:         s.pool,
+		Artifacts:       s.artifacts,
+		ExternalURL:     externalURL,
+		MaxActiveBuilds: s.config.MaxActiveBuilds,
+		AllowPrivileged: s.config.AllowPrivileged,
+		DefaultLimits:   s.config.DefaultLimits,
+		MaxLimits:       s.config.MaxLimits,
+		StopGrace:       s.config.StopGrace,
+		CollectEvery:    collectInterval,
+		CollectGrace:    s.config.CollectGrace,
+		HoldFailed:      s.config.HoldFailed,
+		Logger:          s.log,
+	})
+}
+
+// collectInterval is how often what is no longer needed is removed from workers.
+const collectInterval = 30 * time.Second
+
+// Serve answers requests until Shutdown, which makes it return nil, or until a
+// listener fails.
+func (s *Server) Serve() error {
+	listeners := s.listeners.all()
+	ended := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() { ended <- s.http.Serve(listener) }()
+	}
+	var failed error
+	for range listeners {
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) && failed == nil {
+			failed = err
+			// The others end too: half a server is not what was asked for.
+			_ = s.listeners.close()
+		}
+	}
+	return failed
+}
+
+// Shutdown stops listening, ends the streams of followers, waits for other requests
+// until ctx ends, and closes the data dir. Builds that run are left running, for the
+// next server on the data dir to take up. It is called once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.endStreams()
+	var errs []error
+	if err := s.http.Shutdown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("requests were still running: %w", err), s.http.Close())
+	}
+	errs = append(errs, s.engine.Shutdown(ctx), s.close(), s.leave(false))
+	return errors.Join(errs...)
+}
+
+// onClose has close called when the server is closed, before what was opened earlier.
+func (s *Server) onClose(close func() error) { s.closers = append(s.closers, close) }
+
+func (s *Server) close() error {
+	var errs []error
+	for _, close := range slices.Backward(s.closers) {
+		errs = append(errs, close())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// leave gives the data dir to others. One that was made for a server that did not
+// come up is removed.
+func (s *Server) leave(failed bool) error {
+	switch {
+	case s.dir == nil:
+		return nil
+	case failed:
+		return s.dir.abandon()
+	}
+	return s.dir.release()
+}
+
+// identify gives a user the roles that the configuration says, or nil when it no
+// longer has such a user.
+func (s *Server) identify(connector, name string) *identity {
+	if _, known := s.passwords[name]; connector != "local" || !known {
+		return nil
+	}
+	return s.identityOf(connector, name)
+}
+
+// unavailable answers a request that comes while the server ends.
+func (s *Server) unavailable(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	fail(w, http.StatusServiceUnavailable, "the server is shutting down: try again when it is back")
+}
+
+// Addr is the TCP address that the server listens on, nil for none.
+func (s *Server) Addr() net.Addr {
+	if s.listeners.tcp == nil {
+		return nil
+	}
+	return s.listeners.tcp.Addr()
+}
+
+// tcpURL is the URL of that address, "" for none.
+func (s *Server) tcpURL() string {
+	if s.listeners.tcp == nil {
+		return ""
+	}
+	return "http://" + s.listeners.tcp.Addr().String()
+}
