@@ -59,15 +59,14 @@ func (c *Client) Close() {
 
 // Running tells whether the container is up.
 func (c *Client) Running(ctx context.Context) (bool, error) {
-	conn, err := c.connect(ctx)
+	conn, err := c.dial(ctx)
 	if errors.Is(err, ErrDown) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	c.keep(conn)
-	return true, nil
+	return true, conn.Close()
 }
 
 // Run starts a process. What the supervisor refuses is an *Error.
@@ -218,17 +217,26 @@ func (c *Client) call(ctx context.Context, q request) (response, error) {
 
 // exchange sends a request over an idle connection, or a new one, and gives the answer.
 func (c *Client) exchange(ctx context.Context, typ byte, payload []byte) (response, error) {
-	conn, err := c.connect(ctx)
-	if err != nil {
-		return response{}, err
-	}
-	r, err := c.over(ctx, conn, typ, payload)
-	if e := (*Error)(nil); err != nil && !errors.As(err, &e) {
+	for {
+		conn := c.takeIdle()
+		idle := conn != nil
+		if !idle {
+			var err error
+			if conn, err = c.dial(ctx); err != nil {
+				return response{}, err
+			}
+		}
+		r, err := c.over(ctx, conn, typ, payload)
+		if e := (*Error)(nil); err == nil || errors.As(err, &e) {
+			c.keep(conn)
+			return r, err
+		}
 		conn.Close()
-		return response{}, err
+		// An idle one may be of a supervisor that is no more, with another in its place.
+		if !idle || !errors.Is(err, ErrDown) {
+			return response{}, err
+		}
 	}
-	c.keep(conn)
-	return r, err
 }
 
 // over sends a request and gives the answer. An *Error is one.
@@ -273,17 +281,16 @@ func gone(err error) error {
 	return err
 }
 
-// connect gives an idle connection, or a new one.
-func (c *Client) connect(ctx context.Context) (*frame.Conn, error) {
+func (c *Client) takeIdle() *frame.Conn {
 	c.mu.Lock()
-	if n := len(c.idle); n > 0 {
-		conn := c.idle[n-1]
-		c.idle = c.idle[:n-1]
-		c.mu.Unlock()
-		return conn, nil
+	defer c.mu.Unlock()
+	n := len(c.idle)
+	if n == 0 {
+		return nil
 	}
-	c.mu.Unlock()
-	return c.dial(ctx)
+	conn := c.idle[n-1]
+	c.idle = c.idle[:n-1]
+	return conn
 }
 
 func (c *Client) keep(conn *frame.Conn) {

@@ -104,7 +104,7 @@ func (s *supervisor) do(q request) error {
 		if q.Run == nil {
 			return errors.New("a request to run says not what")
 		}
-		return s.startProcess(*q.Run)
+		return s.runProcess(*q.Run)
 	case opStop:
 		s.stopBy(time.Now().Add(q.Grace))
 		return nil

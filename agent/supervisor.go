@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -96,19 +95,6 @@ func startSupervisor(ctx context.Context, dir string) (s *supervisor, err error)
 	return s, nil
 }
 
-// lockContainer makes sure that a container has one supervisor, which has it until it ends.
-func lockContainer(dir string) (*os.File, error) {
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("the container has a supervisor already: lock %s: %w", lock.Name(), err)
-	}
-	return lock, nil
-}
-
 // listen listens on the socket in the working directory.
 func listen() (*net.UnixListener, error) {
 	// One that is there is of a supervisor that was killed: this one has the lock.
@@ -167,7 +153,7 @@ func (s *supervisor) run(ctx context.Context) error {
 	s.endProcesses(ctx, deadline)
 	err := s.close(ctx)
 	s.finish()
-	return errors.Join(err, s.lock.Close())
+	return err
 }
 
 // endProcesses ends what runs in the container: by SIGTERM, and by SIGKILL when
@@ -235,8 +221,12 @@ func (s *supervisor) recordRest() {
 	}
 }
 
-// finish answers what was asked before the container went down, and asks for no more.
+// finish answers what was asked before the container went down, and takes no more.
 func (s *supervisor) finish() {
+	// Whoever cannot connect any more may start another supervisor, for which the
+	// lock must be free by then, and the socket's name not be taken from it later.
+	s.lock.Close()
+	s.listener.SetUnlinkOnClose(false)
 	s.listener.Close()
 	s.mu.Lock()
 	for c := range s.open {
@@ -272,7 +262,18 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 	})
 }
 
-// startProcess starts a process as the server asked.
+var errStopping = &Error{Kind: ErrorGone, Message: "the container was being stopped"}
+
+// runProcess starts a process as the server asked. When the container is going it
+// waits until that is down, so that it can be started again.
+func (s *supervisor) runProcess(spec Process) error {
+	err := s.startProcess(spec)
+	if e := errorOf(err); e != nil && e.Kind == ErrorGone {
+		<-s.down
+	}
+	return err
+}
+
 func (s *supervisor) startProcess(spec Process) error {
 	s.starting.RLock()
 	defer s.starting.RUnlock()
@@ -286,7 +287,7 @@ func (s *supervisor) startProcess(spec Process) error {
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()
-		return errors.Join(&Error{Kind: ErrorGone, Message: "the container is being stopped"}, p.discard())
+		return errors.Join(errStopping, p.discard())
 	}
 	s.processes[spec.ID] = p
 	s.mu.Unlock()

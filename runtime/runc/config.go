@@ -1,0 +1,277 @@
+package runc
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/moby/profiles/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"midge/agent"
+	"midge/agent/pid1"
+	"midge/runtime"
+)
+
+// agentInside is where a container finds its first process's program: in a file
+// system of its own, so that no image sees it.
+const agentInside = "/dev/midge-agent"
+
+// cgroup is the cgroup of a container, apart from those of other state directories.
+// It has no parent of its own, which would stay when the last container is gone.
+func (w *Worker) cgroup(handle string) string {
+	sum := sha256.Sum256([]byte(w.options.StateDir))
+	return "/midge-" + hex.EncodeToString(sum[:6]) + "-" + handle
+}
+
+// writeRuntimeConfig writes what the OCI runtime reads.
+func (w *Worker) writeRuntimeConfig(dir string, spec runtime.ContainerSpec, volumes []volume) error {
+	config, err := w.runtimeConfig(spec, volumes)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "config.json"), b, 0o600)
+}
+
+func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, volumes []volume) (*specs.Spec, error) {
+	capabilities, err := w.capabilities(spec.Privileged)
+	if err != nil {
+		return nil, err
+	}
+	config := &specs.Spec{
+		Version: "1.0.2",
+		Process: &specs.Process{
+			Args: []string{agentInside, agent.ModeInit},
+			Env:  []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			Cwd:  "/",
+			Capabilities: &specs.LinuxCapabilities{
+				Bounding:  capabilities,
+				Effective: capabilities,
+				Permitted: capabilities,
+			},
+		},
+		Root:     &specs.Root{Path: "rootfs"},
+		Hostname: hostname(spec),
+		Mounts:   append(w.systemMounts(spec), volumeMounts(volumes)...),
+		Linux: &specs.Linux{
+			CgroupsPath: w.cgroup(spec.Handle),
+			Namespaces:  w.namespaces(spec),
+			Resources:   w.resources(spec),
+		},
+	}
+	if spec.Privileged {
+		return config, nil
+	}
+	config.Linux.MaskedPaths = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+		"/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+	config.Linux.Seccomp, err = seccompProfile()
+	return config, err
+}
+
+func hostname(spec runtime.ContainerSpec) string {
+	if spec.Hostname != "" {
+		return spec.Hostname
+	}
+	return spec.Handle
+}
+
+// seccompProfile is that of every unprivileged container.
+var seccompProfile = sync.OnceValues(func() (*specs.LinuxSeccomp, error) {
+	capabilities := pid1.UnprivilegedCapabilities()
+	return seccomp.GetDefaultProfile(&specs.Spec{
+		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilities}},
+	})
+})
+
+func (w *Worker) namespaces(spec runtime.ContainerSpec) []specs.LinuxNamespace {
+	types := []specs.LinuxNamespaceType{
+		specs.PIDNamespace, specs.MountNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace,
+	}
+	if spec.Hermetic || w.options.Network == NetworkNone {
+		types = append(types, specs.NetworkNamespace)
+	}
+	namespaces := make([]specs.LinuxNamespace, len(types))
+	for i, t := range types {
+		namespaces[i].Type = t
+	}
+	return namespaces
+}
+
+func (w *Worker) resources(spec runtime.ContainerSpec) *specs.LinuxResources {
+	limits := spec.Limits
+	if limits.CPUShares == 0 {
+		limits.CPUShares = w.options.Limits.CPUShares
+	}
+	if limits.Memory == 0 {
+		limits.Memory = w.options.Limits.Memory
+	}
+	if limits.Pids == 0 {
+		limits.Pids = w.options.Limits.Pids
+	}
+	resources := &specs.LinuxResources{
+		Devices: []specs.LinuxDeviceCgroup{{Allow: spec.Privileged, Access: "rwm"}},
+	}
+	if limits.CPUShares > 0 {
+		resources.CPU = &specs.LinuxCPU{Shares: &limits.CPUShares}
+	}
+	if limits.Memory > 0 {
+		memory := int64(limits.Memory)
+		resources.Memory = &specs.LinuxMemory{Limit: &memory}
+		if swapIsLimited() {
+			resources.Memory.Swap = &memory
+		}
+	}
+	if limits.Pids > 0 {
+		resources.Pids = &specs.LinuxPids{Limit: &limits.Pids}
+	}
+	return resources
+}
+
+// swapIsLimited tells whether the kernel can limit swap: without that a limit of it is an error.
+var swapIsLimited = sync.OnceValue(func() bool {
+	for _, path := range []string{"/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", "/sys/fs/cgroup/cgroup.controllers"} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
+})
+
+// systemMounts are those that every container has.
+func (w *Worker) systemMounts(spec runtime.ContainerSpec) []specs.Mount {
+	access := "ro"
+	if spec.Privileged {
+		access = "rw"
+	}
+	return []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}},
+		{Destination: agentInside, Type: "bind", Source: w.options.Agent, Options: []string{"bind", "ro", "nosuid", "nodev"}},
+	}
+}
+
+// volumeMounts mounts the volumes, those that others lie in first.
+func volumeMounts(volumes []volume) []specs.Mount {
+	mounts := make([]specs.Mount, 0, len(volumes))
+	for _, v := range volumes {
+		source := v.Dir
+		if v.Merged != "" {
+			source = v.Merged
+		}
+		mounts = append(mounts, specs.Mount{Destination: v.Target, Type: "bind", Source: source, Options: []string{"rbind", "rw", "nosuid", "nodev"}})
+	}
+	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
+		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
+	})
+	return mounts
+}
+
+// capabilities are what root in a container may have, as far as this process has it.
+func (w *Worker) capabilities(privileged bool) ([]string, error) {
+	own, err := ownCapabilities()
+	if err != nil {
+		return nil, err
+	}
+	if privileged {
+		return own, nil
+	}
+	return slices.DeleteFunc(pid1.UnprivilegedCapabilities(), func(name string) bool {
+		return !slices.Contains(own, name)
+	}), nil
+}
+
+var ownCapabilities = sync.OnceValues(func() ([]string, error) {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	scanner := bufio.NewScanner(f)
+	for scanner.Scan() {
+		if digits, ok := strings.CutPrefix(scanner.Text(), "CapBnd:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(digits), 16, 64)
+			if err != nil {
+				return nil, fmt.Errorf("parse the server's capabilities: %w", err)
+			}
+			return capabilityNames(set), nil
+		}
+	}
+	return nil, scanner.Err()
+})
+
+// capabilityNames gives the names of a set, as far as OCI runtimes know them.
+func capabilityNames(set uint64) []string {
+	var all []string
+	for number, name := range capabilityTable {
+		if set&(1<<number) != 0 {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+var capabilityTable = [...]string{
+	unix.CAP_CHOWN:              "CAP_CHOWN",
+	unix.CAP_DAC_OVERRIDE:       "CAP_DAC_OVERRIDE",
+	unix.CAP_DAC_READ_SEARCH:    "CAP_DAC_READ_SEARCH",
+	unix.CAP_FOWNER:             "CAP_FOWNER",
+	unix.CAP_FSETID:             "CAP_FSETID",
+	unix.CAP_KILL:               "CAP_KILL",
+	unix.CAP_SETGID:             "CAP_SETGID",
+	unix.CAP_SETUID:             "CAP_SETUID",
+	unix.CAP_SETPCAP:            "CAP_SETPCAP",
+	unix.CAP_LINUX_IMMUTABLE:    "CAP_LINUX_IMMUTABLE",
+	unix.CAP_NET_BIND_SERVICE:   "CAP_NET_BIND_SERVICE",
+	unix.CAP_NET_BROADCAST:      "CAP_NET_BROADCAST",
+	unix.CAP_NET_ADMIN:          "CAP_NET_ADMIN",
+	unix.CAP_NET_RAW:            "CAP_NET_RAW",
+	unix.CAP_IPC_LOCK:           "CAP_IPC_LOCK",
+	unix.CAP_IPC_OWNER:          "CAP_IPC_OWNER",
+	unix.CAP_SYS_MODULE:         "CAP_SYS_MODULE",
+	unix.CAP_SYS_RAWIO:          "CAP_SYS_RAWIO",
+	unix.CAP_SYS_CHROOT:         "CAP_SYS_CHROOT",
+	unix.CAP_SYS_PTRACE:         "CAP_SYS_PTRACE",
+	unix.CAP_SYS_PACCT:          "CAP_SYS_PACCT",
+	unix.CAP_SYS_ADMIN:          "CAP_SYS_ADMIN",
+	unix.CAP_SYS_BOOT:           "CAP_SYS_BOOT",
+	unix.CAP_SYS_NICE:           "CAP_SYS_NICE",
+	unix.CAP_SYS_RESOURCE:       "CAP_SYS_RESOURCE",
+	unix.CAP_SYS_TIME:           "CAP_SYS_TIME",
+	unix.CAP_SYS_TTY_CONFIG:     "CAP_SYS_TTY_CONFIG",
+	unix.CAP_MKNOD:              "CAP_MKNOD",
+	unix.CAP_LEASE:              "CAP_LEASE",
+	unix.CAP_AUDIT_WRITE:        "CAP_AUDIT_WRITE",
+	unix.CAP_AUDIT_CONTROL:      "CAP_AUDIT_CONTROL",
+	unix.CAP_SETFCAP:            "CAP_SETFCAP",
+	unix.CAP_MAC_OVERRIDE:       "CAP_MAC_OVERRIDE",
+	unix.CAP_MAC_ADMIN:          "CAP_MAC_ADMIN",
+	unix.CAP_SYSLOG:             "CAP_SYSLOG",
+	unix.CAP_WAKE_ALARM:         "CAP_WAKE_ALARM",
+	unix.CAP_BLOCK_SUSPEND:      "CAP_BLOCK_SUSPEND",
+	unix.CAP_AUDIT_READ:         "CAP_AUDIT_READ",
+	unix.CAP_PERFMON:            "CAP_PERFMON",
+	unix.CAP_BPF:                "CAP_BPF",
+	unix.CAP_CHECKPOINT_RESTORE: "CAP_CHECKPOINT_RESTORE",
+}

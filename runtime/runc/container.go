@@ -1,0 +1,177 @@
+package runc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"midge/agent"
+	"midge/agent/pid1"
+	"midge/runtime"
+	"midge/trace"
+)
+
+// A container is a runtime.Container.
+type container struct {
+	worker *Worker
+	handle string
+	dir    string
+	client *agent.Client
+}
+
+func (w *Worker) container(handle string) *container {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	client := w.clients[handle]
+	if client == nil {
+		client = agent.NewClient(w.containerDir(handle))
+		w.clients[handle] = client
+	}
+	return &container{worker: w, handle: handle, dir: w.containerDir(handle), client: client}
+}
+
+func (c *container) Handle() string { return c.handle }
+
+func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtime.Process, err error) {
+	ctx, span := trace.StartSpan(ctx, "runtime.process_start")
+	defer func() { span.End(err) }()
+	p := agent.Process{
+		ID:         spec.ID,
+		Path:       spec.Path,
+		Args:       spec.Args,
+		Dir:        spec.Dir,
+		Env:        spec.Env,
+		User:       spec.User,
+		Privileged: spec.Privileged,
+		Stdin:      spec.Stdin,
+		Scrollback: spec.Scrollback,
+		EndTree:    spec.ID == runtime.TaskProcessID,
+	}
+	if spec.TTY != nil {
+		p.TTY = &pid1.Size{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
+	}
+	for {
+		err := c.client.Run(ctx, p)
+		if err == nil {
+			return c.process(spec.ID), nil
+		}
+		if refused := (*agent.Error)(nil); !errors.Is(err, agent.ErrDown) &&
+			!(errors.As(err, &refused) && refused.Kind == agent.ErrorGone) {
+			return nil, c.explain(err)
+		}
+		if err := c.revive(ctx); err != nil {
+			return nil, fmt.Errorf("start container %s again: %w", c.handle, err)
+		}
+	}
+}
+
+// revive brings a container up again that was stopped, or whose supervisor was killed.
+func (c *container) revive(ctx context.Context) error {
+	unlock := c.worker.changes.lock(c.handle)
+	defer unlock()
+	if _, err := c.worker.readRecord(c.handle); err != nil {
+		return err
+	}
+	up, err := c.client.Running(ctx)
+	if err != nil || up {
+		return err
+	}
+	return agent.Launch(ctx, c.worker.options.Agent, c.dir)
+}
+
+func (c *container) Attach(_ context.Context, id string) (runtime.Process, error) {
+	if _, err := c.client.Process(id); err != nil {
+		return nil, c.explain(err)
+	}
+	return c.process(id), nil
+}
+
+func (c *container) Processes(context.Context) ([]string, error) {
+	ids, err := c.client.Processes()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: c.handle}
+	}
+	return ids, err
+}
+
+func (c *container) Stop(ctx context.Context, grace time.Duration) error {
+	if err := c.client.Stop(ctx, grace); err != nil {
+		return fmt.Errorf("stop container %s: %w", c.handle, err)
+	}
+	return nil
+}
+
+func (c *container) Destroy(ctx context.Context) (err error) {
+	ctx, span := trace.StartSpan(ctx, "runtime.container_destroy")
+	defer func() { span.End(err) }()
+	// Outside the lock: it ends a Stop that takes its time, and no one else's change.
+	if err := c.client.Stop(ctx, 0); err != nil {
+		return fmt.Errorf("destroy container %s: %w", c.handle, err)
+	}
+	unlock := c.worker.changes.lock(c.handle)
+	defer unlock()
+	if err := c.worker.remove(ctx, c.handle); err != nil {
+		return fmt.Errorf("destroy container %s: %w", c.handle, err)
+	}
+	return nil
+}
+
+// remove removes everything of a container, however much of it there is. It is
+// called with the container locked.
+func (w *Worker) remove(ctx context.Context, handle string) error {
+	c := w.container(handle)
+	if err := c.client.Stop(ctx, 0); err != nil {
+		return err
+	}
+	config, err := agent.ReadConfig(c.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := agent.RemoveRuntimeState(ctx, config); err != nil {
+		return err
+	}
+	r, err := w.readRecord(handle)
+	if missing := (*runtime.NotFoundError)(nil); err != nil && !errors.As(err, &missing) {
+		return err
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		return err
+	}
+	w.forget(handle)
+	return w.removeVolumes(handle, r)
+}
+
+// forget lets go of what a container that is gone had.
+func (w *Worker) forget(handle string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if client := w.clients[handle]; client != nil {
+		client.Close()
+		delete(w.clients, handle)
+	}
+	for _, release := range w.releases[handle] {
+		release()
+	}
+	delete(w.releases, handle)
+}
+
+// explain makes of what a supervisor says what package runtime promises.
+func (c *container) explain(err error) error {
+	refused := (*agent.Error)(nil)
+	if !errors.As(err, &refused) {
+		return fmt.Errorf("container %s: %w", c.handle, err)
+	}
+	switch refused.Kind {
+	case agent.ErrorExecutable:
+		return &runtime.ExecutableError{Path: refused.Path, Found: refused.Found, Reason: refused.Message}
+	case agent.ErrorSpec:
+		return &runtime.SpecError{Message: refused.Message}
+	case agent.ErrorNotFound:
+		return &runtime.NotFoundError{Kind: "process", Name: refused.Message}
+	default:
+		return fmt.Errorf("container %s: %w", c.handle, refused)
+	}
+}

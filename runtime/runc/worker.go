@@ -1,0 +1,289 @@
+// Package runc runs containers on this machine, through an OCI runtime: runc or crun.
+//
+// A Worker has a state directory, and everything it holds is there: a directory a
+// container, a volume and a cache. What it is told is done when it returns, and on
+// disk, so that a Worker opened on the same directory later finds it. Nothing of a
+// container is in the machine's mount table: its mounts live in mount namespaces of
+// its own and of its supervisor (package agent), and go with them.
+//
+// A container that could not be made, and one that was destroyed, leaves nothing: no
+// directory, mount, cgroup or process, even when its supervisor, or the server in the
+// midst of it, was killed.
+package runc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+
+	"midge/agent"
+	"midge/runtime"
+)
+
+// Network is how containers reach the network.
+type Network string
+
+const (
+	// NetworkHost shares the machine's network.
+	NetworkHost Network = "host"
+	// NetworkNone has loopback alone.
+	NetworkNone Network = "none"
+)
+
+// Options are a Worker's settings.
+type Options struct {
+	// Name is the worker's, unique in its pool.
+	Name string
+	// StateDir is where it keeps everything. It is made when it is not there, and
+	// is for one Worker at a time.
+	StateDir string
+	// Agent is the program midge-agent.
+	Agent string
+	// Runtime is the OCI runtime's program; "" takes runc, else crun, of PATH.
+	Runtime string
+	// AllowRootfs are the directories below which a rootfs_uri may lie.
+	AllowRootfs []string
+	// HostImage lets containers have the machine's own system directories.
+	HostImage bool
+	// Hide are directories that no container sees in the host image, besides StateDir.
+	Hide []string
+	// Network is "" for NetworkHost.
+	Network Network
+	// Limits are those of containers that ask for none.
+	Limits runtime.Limits
+
+	Tags           []string
+	Team           string
+	MaxActiveTasks int
+}
+
+// A Worker is a runtime.Worker of this machine.
+type Worker struct {
+	options       Options
+	runtime       string // path of the OCI runtime
+	started       time.Time
+	host          *hostImage // nil when it is off
+	caches        *cacheStore
+	changes       keyedMutex // by container handle
+	volumeChanges keyedMutex // by volume handle
+
+	mu         sync.Mutex
+	clients    map[string]*agent.Client // by container handle
+	volumeUses map[string]int           // of LocalPath, by volume handle
+	releases   map[string][]func()      // of the artifacts that a container's inputs lie in, by its handle
+}
+
+var _ runtime.Worker = (*Worker)(nil)
+
+var validHandle = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// New opens the worker of a state directory. The error says what is missing on this machine.
+func New(ctx context.Context, options Options) (*Worker, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("containers need root: start the server with sudo")
+	}
+	if options.Network == "" {
+		options.Network = NetworkHost
+	}
+	program, err := findRuntime(options.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	if options.Agent, err = exec.LookPath(options.Agent); err != nil {
+		return nil, fmt.Errorf("midge-agent is missing: it belongs beside midge-server: %w", err)
+	}
+	// The agent changes its directory before it uses what it is told.
+	for _, path := range []*string{&options.Agent, &options.StateDir} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, err
+		}
+	}
+	w := &Worker{
+		options:    options,
+		runtime:    program,
+		started:    time.Now(),
+		clients:    make(map[string]*agent.Client),
+		volumeUses: make(map[string]int),
+		releases:   make(map[string][]func()),
+	}
+	for _, dir := range []string{w.runtimeRoot(), w.path("containers"), w.path("volumes")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the worker's state directory: %w", err)
+		}
+	}
+	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
+		return nil, err
+	}
+	if options.HostImage {
+		w.host, err = prepareHostImage(w.path("host-image"), append(options.Hide, options.StateDir))
+		if err != nil {
+			return nil, fmt.Errorf("prepare the host image: %w", err)
+		}
+	}
+	return w, nil
+}
+
+// findRuntime gives the path of the OCI runtime.
+func findRuntime(program string) (string, error) {
+	if program != "" {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return "", fmt.Errorf("the OCI runtime %s cannot be run: %w", program, err)
+		}
+		return filepath.Abs(path)
+	}
+	for _, name := range []string{"runc", "crun"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return filepath.Abs(path)
+		}
+	}
+	return "", errors.New("there is no OCI runtime on PATH: install runc (apt-get install runc) or crun")
+}
+
+// Close lets go of what the worker has open. Containers and their processes go on.
+func (w *Worker) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, client := range w.clients {
+		client.Close()
+	}
+	for _, releases := range w.releases {
+		for _, release := range releases {
+			release()
+		}
+	}
+	clear(w.clients)
+	clear(w.releases)
+}
+
+func (w *Worker) path(elements ...string) string {
+	return filepath.Join(append([]string{w.options.StateDir}, elements...)...)
+}
+
+func (w *Worker) runtimeRoot() string               { return w.path("oci") }
+func (w *Worker) containerDir(handle string) string { return w.path("containers", handle) }
+
+// Name implements runtime.Worker.
+func (w *Worker) Name() string { return w.options.Name }
+
+// Info implements runtime.Worker.
+func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
+	handles, err := w.Containers(ctx)
+	if err != nil {
+		return runtime.WorkerInfo{}, err
+	}
+	active := 0
+	for _, handle := range handles {
+		running, err := w.runsTask(ctx, handle)
+		if err != nil {
+			return runtime.WorkerInfo{}, err
+		}
+		if running {
+			active++
+		}
+	}
+	volumes, err := w.Volumes(ctx)
+	if err != nil {
+		return runtime.WorkerInfo{}, err
+	}
+	return runtime.WorkerInfo{
+		Runtime:        "runc",
+		Platform:       "linux",
+		Tags:           w.options.Tags,
+		Team:           w.options.Team,
+		State:          "running",
+		StartTime:      w.started,
+		Containers:     len(handles),
+		Volumes:        len(volumes),
+		ActiveTasks:    active,
+		MaxActiveTasks: w.options.MaxActiveTasks,
+	}, nil
+}
+
+// runsTask tells whether a container's task runs.
+func (w *Worker) runsTask(ctx context.Context, handle string) (bool, error) {
+	c := w.container(handle)
+	if _, err := c.client.Process(runtime.TaskProcessID); err != nil {
+		return false, nil
+	}
+	ended, err := c.client.Ended(runtime.TaskProcessID)
+	if err != nil || ended {
+		return false, err
+	}
+	return c.client.Running(ctx)
+}
+
+// Containers implements runtime.Worker. Those that were being made when the server
+// was killed are among them.
+func (w *Worker) Containers(context.Context) ([]string, error) {
+	return names(w.path("containers"))
+}
+
+// LookupContainer implements runtime.Worker.
+func (w *Worker) LookupContainer(_ context.Context, handle string) (runtime.Container, error) {
+	if !validHandle.MatchString(handle) {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: handle}
+	}
+	// One that is half made may be destroyed, and no more.
+	if _, err := os.Stat(w.containerDir(handle)); errors.Is(err, fs.ErrNotExist) {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: handle}
+	} else if err != nil {
+		return nil, err
+	}
+	return w.container(handle), nil
+}
+
+// names lists a directory's entries.
+func names(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		all = append(all, entry.Name())
+	}
+	return all, nil
+}
+
+// A keyedMutex is a mutex for each key.
+type keyedMutex struct {
+	mu    sync.Mutex
+	locks map[string]*countedMutex
+}
+
+type countedMutex struct {
+	sync.Mutex
+	users int
+}
+
+// lock locks the key's mutex and gives what unlocks it.
+func (k *keyedMutex) lock(key string) (unlock func()) {
+	k.mu.Lock()
+	if k.locks == nil {
+		k.locks = make(map[string]*countedMutex)
+	}
+	l := k.locks[key]
+	if l == nil {
+		l = &countedMutex{}
+		k.locks[key] = l
+	}
+	l.users++
+	k.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(k.locks, key)
+		}
+	}
+}
