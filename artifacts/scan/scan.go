@@ -15,38 +15,20 @@ import (
 	"slices"
 
 	"midge/artifacts"
+	"midge/artifacts/ignore"
 )
-
-// Scope says which names of one directory are ignored. It is asked by many
-// goroutines at once, each with a directory of its own.
-type Scope interface {
-	// Ignored gives the rule that keeps a name of this directory out, nil if none does.
-	Ignored(name string, isDir bool) *Rule
-	// Enter gives the scope of a directory in this one. read gives the content of
-	// a file in that directory.
-	Enter(ctx context.Context, name string, read func(name string) ([]byte, error)) (Scope, error)
-}
-
-// Rule is a line of an ignore file.
-type Rule struct {
-	Source  string // the file, as a person would name it
-	Line    int    // from 1
-	Pattern string
-}
-
-func (r *Rule) String() string { return fmt.Sprintf("%s:%d: %s", r.Source, r.Line, r.Pattern) }
 
 // Ignored is a path that was left out, with all that is below it.
 type Ignored struct {
 	Path string
 	Dir  bool
-	Rule Rule
+	Rule ignore.Rule
 }
 
 // Options says how to scan. The zero value takes everything but .git.
 type Options struct {
 	// Scope holds the ignore rules of the top directory; nil ignores nothing.
-	Scope Scope
+	Scope ignore.Scope
 	// IncludeGit takes what is named .git as well.
 	IncludeGit bool
 	// Cache remembers digests from one scan to the next; nil reads every file.

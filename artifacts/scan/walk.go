@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"midge/artifacts"
+	"midge/artifacts/ignore"
 )
 
 // info is what lstat tells.
@@ -75,7 +76,7 @@ func (s *sharedDir) release() error {
 }
 
 // directory reads one directory, and queues those in it and the files that must be read.
-func (w *walk) directory(d *directory, handle *sharedDir, scope Scope) (err error) {
+func (w *walk) directory(d *directory, handle *sharedDir, scope ignore.Scope) (err error) {
 	defer func() { err = errors.Join(err, handle.release()) }()
 	names, err := handle.names()
 	if err != nil {
@@ -89,7 +90,7 @@ func (w *walk) directory(d *directory, handle *sharedDir, scope Scope) (err erro
 	d.entries = make([]artifacts.Entry, 0, len(names))
 	d.infos = make([]info, 0, len(names))
 	var unread []int
-	var scopes []Scope // of the directories, in order
+	var scopes []ignore.Scope // of the directories, in order
 	for _, name := range names {
 		if name == ".git" && !w.options.IncludeGit {
 			continue
@@ -119,7 +120,7 @@ func (w *walk) directory(d *directory, handle *sharedDir, scope Scope) (err erro
 
 // entry adds a name to d, unless it is ignored or gone. known is false for a file
 // that must be read; inside is the scope of a directory.
-func (w *walk) entry(d *directory, handle *sharedDir, scope Scope, cached *cachedDir, name string) (known bool, inside Scope, err error) {
+func (w *walk) entry(d *directory, handle *sharedDir, scope ignore.Scope, cached *cachedDir, name string) (known bool, inside ignore.Scope, err error) {
 	i, err := handle.lstat(name)
 	if isGone(err) {
 		return true, nil, nil
@@ -129,7 +130,11 @@ func (w *walk) entry(d *directory, handle *sharedDir, scope Scope, cached *cache
 	}
 	isDir := i.kind == artifacts.TypeDirectory
 	if scope != nil {
-		if rule := scope.Ignored(name, isDir); rule != nil {
+		rule, err := scope.Ignored(name, isDir)
+		if err != nil {
+			return false, nil, fmt.Errorf("find whether %q is ignored: %w", d.join(name), err)
+		}
+		if rule != nil {
 			w.mu.Lock()
 			w.ignored = append(w.ignored, Ignored{d.join(name), isDir, *rule})
 			w.mu.Unlock()
@@ -173,7 +178,7 @@ func (w *walk) progress(known bool, size int64) {
 	}
 }
 
-func (w *walk) enter(d *directory, handle *sharedDir, scope Scope, name string) (Scope, error) {
+func (w *walk) enter(d *directory, handle *sharedDir, scope ignore.Scope, name string) (ignore.Scope, error) {
 	if scope == nil {
 		return nil, nil
 	}
@@ -209,7 +214,7 @@ func readSmall(parent *dir, name, file string) ([]byte, error) {
 }
 
 // queueChildren queues the directories in d, the first to be taken first.
-func (w *walk) queueChildren(d *directory, handle *sharedDir, scopes []Scope) {
+func (w *walk) queueChildren(d *directory, handle *sharedDir, scopes []ignore.Scope) {
 	for i := range d.entries {
 		if d.entries[i].Type == artifacts.TypeDirectory {
 			d.children = append(d.children, &directory{path: d.join(d.entries[i].Name)})
