@@ -1,8 +1,6 @@
 package usage
 
-import (
-	"midge/api"
-)
+import "midge/api"
 
 // Stalls gives when a step waited for its disk, memory or a cpu, between one sample
 // and the next, in the order of time. Parts of less than a hundredth are left out.
