@@ -43,7 +43,11 @@ const selectContainer = `SELECT c.handle, c.worker, t.name, c.build_id, c.plan_i
 // SaveContainer writes the container of that handle, over what was there. A team
 // that is not there is a *NotFoundError.
 func (db *Database) SaveContainer(ctx context.Context, container Container) error {
-	saved, err := db.change(ctx, `INSERT OR REPLACE INTO containers
+	return saveContainer(ctx, db.writer, container)
+}
+
+func saveContainer(ctx context.Context, w writer, container Container) error {
+	saved, err := change(ctx, w, `INSERT OR REPLACE INTO containers
 		(handle, worker, team_id, build_id, plan_id, step_name, type, dir, user, state, created_at, finished_at, held_until, held_by)
 		SELECT ?, ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ?`,
 		container.Handle, container.Worker, container.BuildID, container.PlanID, container.StepName, container.Type,

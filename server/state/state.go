@@ -163,7 +163,16 @@ func list[T any](ctx context.Context, db *Database, scan func(row) (T, error), q
 
 // change runs a statement and reports whether it changed a row.
 func (db *Database) change(ctx context.Context, statement string, args ...any) (bool, error) {
-	result, err := db.writer.ExecContext(ctx, statement, args...)
+	return change(ctx, db.writer, statement, args...)
+}
+
+// writer is what *sql.DB and *sql.Tx have in common.
+type writer interface {
+	ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error)
+}
+
+func change(ctx context.Context, w writer, statement string, args ...any) (bool, error) {
+	result, err := w.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return false, err
 	}
