@@ -21,7 +21,11 @@ const selectArtifact = `SELECT a.id, a.name, a.build_id, a.created_at, a.digest,
 // not there is a *NotFoundError. Steps, such as the one that made it, are written
 // with it: all of them or nothing.
 func (db *Database) CreateArtifact(ctx context.Context, team string, artifact api.Artifact, steps ...Step) (api.Artifact, error) {
-	err := db.inTransaction(ctx, func(tx *sql.Tx) error {
+	transaction := db.inTransaction
+	if len(steps) > 0 {
+		transaction = db.lazily
+	}
+	err := transaction(ctx, func(tx *sql.Tx) error {
 		for _, step := range steps {
 			if err := saveStep(ctx, tx, step); err != nil {
 				return err

@@ -68,8 +68,12 @@ func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (BuildRecor
 // StartBuild makes a pending build a started one. Of a build that is not pending
 // it reports false and changes nothing.
 func (db *Database) StartBuild(ctx context.Context, id int, at time.Time) (bool, error) {
-	started, err := db.change(ctx, `UPDATE builds SET status = ?, start_time = ? WHERE id = ? AND status = ?`,
-		api.StatusStarted, at.Unix(), id, api.StatusPending)
+	var started bool
+	err := db.lazily(ctx, func(tx *sql.Tx) (err error) {
+		started, err = change(ctx, tx, `UPDATE builds SET status = ?, start_time = ? WHERE id = ? AND status = ?`,
+			api.StatusStarted, at.Unix(), id, api.StatusPending)
+		return err
+	})
 	return db.changedBuild(ctx, "start", id, started, err)
 }
 

@@ -36,7 +36,7 @@ type Step struct {
 // SaveStep writes the step of that build, plan id and attempt, over what was there,
 // and containers with it: all of them or nothing.
 func (db *Database) SaveStep(ctx context.Context, step Step, containers ...Container) error {
-	return db.inTransaction(ctx, func(tx *sql.Tx) error {
+	return db.lazily(ctx, func(tx *sql.Tx) error {
 		for _, container := range containers {
 			if err := saveContainer(ctx, tx, container); err != nil {
 				return err

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"context"
+	"database/sql"
 	"testing"
 	"time"
 
@@ -53,4 +55,33 @@ func TestAnArtifactIsCreatedWithItsStepOrNotAtAll(t *testing.T) {
 	if steps, err := db.Steps(ctx, step.BuildID); err != nil || len(steps) != 1 {
 		t.Errorf("got steps %v, %v", steps, err)
 	}
+}
+
+func TestAfterALazyCommitOthersWaitForTheDisk(t *testing.T) {
+	db := openTest(t)
+	const full = 2
+	check := func(when string) {
+		t.Helper()
+		var synchronous int
+		if err := db.writer.QueryRowContext(t.Context(), `PRAGMA synchronous`).Scan(&synchronous); err != nil || synchronous != full {
+			t.Errorf("%s: synchronous is %d, %v", when, synchronous, err)
+		}
+	}
+	if err := db.SaveContainer(t.Context(), Container{Handle: "a", Team: "main"}); err != nil {
+		t.Fatal(err)
+	}
+	check("after a commit")
+	if err := db.SaveContainer(t.Context(), Container{Handle: "a", Team: "none"}); err == nil {
+		t.Error("a container of no team was saved")
+	}
+	check("after a failure")
+	ctx, cancel := context.WithCancel(t.Context())
+	err := db.lazily(ctx, func(*sql.Tx) error {
+		cancel()
+		return ctx.Err()
+	})
+	if err == nil {
+		t.Error("a transaction that was cancelled was kept")
+	}
+	check("after its context has ended")
 }
