@@ -36,7 +36,7 @@ func (s *artifactInput) restore(ctx context.Context, row state.Step) error {
 }
 
 func (s *artifactInput) open(ctx context.Context) error {
-	row, err := s.engine.State.Artifact(ctx, s.plan.ArtifactID)
+	row, err := s.engine.options.State.Artifact(ctx, s.plan.ArtifactID)
 	var missing *state.NotFoundError
 	// One of another team is not told from one that is not there.
 	if errors.As(err, &missing) || err == nil && row.Team != s.record.TeamName {
@@ -45,7 +45,7 @@ func (s *artifactInput) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	artifact, err := s.engine.Artifacts.Open(ctx, row.Team, row.Digest)
+	artifact, err := s.engine.options.Artifacts.Open(ctx, row.Team, row.Digest)
 	if err != nil {
 		return fmt.Errorf("open artifact %d: %w", s.plan.ArtifactID, err)
 	}
@@ -75,7 +75,7 @@ func (s *artifactOutput) keep(ctx context.Context, span trace.Span) error {
 	if !ok {
 		return fmt.Errorf("no step of the build has made it; there is %s", list(s.artifacts.names()))
 	}
-	digest, files, bytes, err := s.engine.Artifacts.Ingest(ctx, s.record.TeamName, artifact)
+	digest, files, bytes, err := s.engine.options.Artifacts.Ingest(ctx, s.record.TeamName, artifact)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (s *artifactOutput) keep(ctx context.Context, span trace.Span) error {
 	}
 	span.Set(attribute.Int64("artifact.files", files), attribute.Int64("artifact.bytes", bytes))
 	return s.engine.write(func() error {
-		_, err := s.engine.State.CreateArtifact(s.engine.hard, s.record.TeamName, api.Artifact{
+		_, err := s.engine.options.State.CreateArtifact(s.engine.hard, s.record.TeamName, api.Artifact{
 			Name: s.plan.Name, BuildID: s.record.ID, CreatedAt: now(),
 			Digest: digest, Files: files, Bytes: bytes,
 		})
@@ -98,7 +98,7 @@ func (s *artifactOutput) kept(ctx context.Context, digest string) (bool, error) 
 	if s.before == nil {
 		return false, nil
 	}
-	artifacts, err := s.engine.State.BuildArtifacts(ctx, s.record.ID)
+	artifacts, err := s.engine.options.State.BuildArtifacts(ctx, s.record.ID)
 	if err != nil {
 		return false, err
 	}

@@ -40,7 +40,7 @@ type build struct {
 func newBuild(e *Engine, record state.BuildRecord) *build {
 	b := &build{
 		engine:  e,
-		logger:  e.Logger.With("build", record.ID, "team", record.TeamName),
+		logger:  e.options.Logger.With("build", record.ID, "team", record.TeamName),
 		record:  record,
 		settled: make(chan struct{}),
 	}
@@ -104,8 +104,10 @@ func (b *build) run(ctx context.Context, turn *turn) (outcome, error) {
 	if b.log.Ended() {
 		return b.loggedOutcome(), nil
 	}
-	if err := b.await(ctx, turn); err != nil {
-		return b.outcomeOf(ctx, err)
+	if b.record.Status == api.StatusPending {
+		if err := b.await(ctx, turn); err != nil {
+			return b.outcomeOf(ctx, err)
+		}
 	}
 	if err := b.start(); err != nil {
 		out, err := b.outcomeOf(b.force, err)
@@ -118,13 +120,13 @@ func (b *build) run(ctx context.Context, turn *turn) (outcome, error) {
 // open reads what an earlier engine has left of the build.
 func (b *build) open() error {
 	var err error
-	if b.log, err = b.engine.Logs.Open(b.record.ID); err != nil {
+	if b.log, err = b.engine.options.Logs.Open(b.record.ID); err != nil {
 		return err
 	}
 	if b.record.Status == api.StatusPending {
 		return nil
 	}
-	steps, err := b.engine.State.Steps(b.engine.hard, b.record.ID)
+	steps, err := b.engine.options.State.Steps(b.engine.hard, b.record.ID)
 	if err != nil {
 		return err
 	}
@@ -137,7 +139,10 @@ func (b *build) open() error {
 
 // await waits for the build's turn and says in its log how many are before it.
 func (b *build) await(ctx context.Context, turn *turn) (err error) {
-	ctx, span := trace.StartSpan(ctx, "wait for turn", attribute.Int("max_active_builds", b.engine.MaxActiveBuilds))
+	if come, _, _ := turn.ahead(); come {
+		return context.Cause(ctx)
+	}
+	ctx, span := trace.StartSpan(ctx, "wait for turn", attribute.Int("max_active_builds", b.engine.options.MaxActiveBuilds))
 	defer func() { span.End(err) }()
 	said := -1
 	for {
@@ -161,7 +166,7 @@ func (b *build) await(ctx context.Context, turn *turn) (err error) {
 }
 
 func (b *build) waitReason() string {
-	if limit := b.engine.MaxActiveBuilds; limit != 1 {
+	if limit := b.engine.options.MaxActiveBuilds; limit != 1 {
 		return fmt.Sprintf("the server runs %d builds at once: this one waits its turn", limit)
 	}
 	return "the server runs one build at a time: this one waits its turn"
@@ -172,7 +177,7 @@ func (b *build) start() error {
 	if b.record.Status == api.StatusPending {
 		at := time.Now()
 		err := b.engine.write(func() error {
-			_, err := b.engine.State.StartBuild(b.engine.hard, b.record.ID, at)
+			_, err := b.engine.options.State.StartBuild(b.engine.hard, b.record.ID, at)
 			return err
 		})
 		if err != nil {
@@ -215,11 +220,15 @@ func (b *build) finish(out outcome) {
 // reads the build after the end of its log finds it finished.
 func (b *build) writeEnd(status api.BuildStatus, at time.Time) error {
 	commit := func() error {
-		_, err := b.engine.State.FinishBuild(b.engine.hard, b.record.ID, status, at)
+		_, err := b.engine.options.State.FinishBuild(b.engine.hard, b.record.ID, status, at)
 		return err
 	}
 	if b.log == nil || b.log.Ended() {
 		return commit()
 	}
-	return b.log.Finish(statusEvent(status, at.Unix()), commit)
+	err := b.log.Finish(statusEvent(status, at.Unix()), commit)
+	if errors.Is(err, eventlog.ErrRemoved) {
+		return commit()
+	}
+	return err
 }

@@ -12,10 +12,10 @@ import (
 
 // collectUntilEnd removes from time to time what is no longer needed.
 func (e *Engine) collectUntilEnd() {
-	if e.CollectEvery <= 0 {
+	if e.options.CollectEvery <= 0 {
 		return
 	}
-	ticker := time.NewTicker(e.CollectEvery)
+	ticker := time.NewTicker(e.options.CollectEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -24,7 +24,7 @@ func (e *Engine) collectUntilEnd() {
 			return
 		}
 		if err := e.Collect(e.hard); err != nil && e.hard.Err() == nil {
-			e.Logger.Error("what is no longer needed cannot be removed", "error", err)
+			e.options.Logger.Error("what is no longer needed cannot be removed", "error", err)
 		}
 	}
 }
@@ -33,25 +33,35 @@ func (e *Engine) collectUntilEnd() {
 // unless somebody holds them, and what is on workers that no container's row names.
 // It goes on after an error and gives all of them.
 func (e *Engine) Collect(ctx context.Context) error {
-	rows, err := e.State.Containers(ctx, state.ContainerFilter{})
+	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{})
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, row := range rows {
-		if e.due(row) {
-			errs = append(errs, e.destroy(ctx, row))
+		due, err := e.due(ctx, row)
+		if err == nil && due {
+			err = e.destroy(ctx, row)
 		}
+		errs = append(errs, err)
 	}
-	for _, worker := range e.Workers.Workers() {
+	for _, worker := range e.options.Workers.Workers() {
 		errs = append(errs, e.collectWorker(ctx, worker))
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Engine) due(row state.Container) bool {
+// due reports whether nobody needs a container any more.
+func (e *Engine) due(ctx context.Context, row state.Container) (bool, error) {
 	at := time.Now()
-	return !e.running(row.BuildID) && at.After(row.FinishedAt.Add(e.CollectGrace)) && at.After(row.HeldUntil)
+	if at.Before(row.FinishedAt.Add(e.options.CollectGrace)) || at.Before(row.HeldUntil) {
+		return false, nil
+	}
+	builds, err := e.options.State.Builds(ctx, state.BuildFilter{From: row.BuildID, To: row.BuildID})
+	if err != nil {
+		return false, err
+	}
+	return len(builds) == 0 || builds[0].Status.Finished(), nil
 }
 
 // destroy removes a container and then its row. The row is marked first, so that
@@ -62,12 +72,12 @@ func (e *Engine) destroy(ctx context.Context, row state.Container) error {
 		return err
 	}
 	// When its worker comes back the container is one that no row names.
-	if worker, ok := e.Workers.Worker(row.Worker); ok {
+	if worker, ok := e.options.Workers.Worker(row.Worker); ok {
 		if err := destroyOn(ctx, worker, row.Handle); err != nil {
 			return err
 		}
 	}
-	return e.write(func() error { return e.State.DeleteContainer(ctx, row.Handle) })
+	return e.write(func() error { return e.options.State.DeleteContainer(ctx, row.Handle) })
 }
 
 // markDestroying reports false for a container that is no longer due.
@@ -75,12 +85,15 @@ func (e *Engine) markDestroying(ctx context.Context, handle string) (marked bool
 	err = e.write(func() error {
 		e.rows.Lock()
 		defer e.rows.Unlock()
-		row, err := e.State.Container(ctx, handle)
-		if err != nil || !e.due(row) {
+		row, err := e.options.State.Container(ctx, handle)
+		if err != nil {
 			return err
 		}
-		row.State, marked = containerDestroying, true
-		return e.State.SaveContainer(ctx, row)
+		if marked, err = e.due(ctx, row); err != nil || !marked {
+			return err
+		}
+		row.State = containerDestroying
+		return e.options.State.SaveContainer(ctx, row)
 	})
 	return marked, err
 }
@@ -92,7 +105,7 @@ func (e *Engine) collectWorker(ctx context.Context, worker runtime.Worker) error
 	if err != nil {
 		return fmt.Errorf("list the containers of the worker %s: %w", worker.Name(), err)
 	}
-	rows, err := e.State.Containers(ctx, state.ContainerFilter{Worker: worker.Name()})
+	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{Worker: worker.Name()})
 	if err != nil {
 		return err
 	}

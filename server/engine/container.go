@@ -19,7 +19,7 @@ func (t *task) changeContainer(change func(row *state.Container)) error {
 	return t.engine.write(func() error {
 		t.engine.rows.Lock()
 		defer t.engine.rows.Unlock()
-		row, err := t.engine.State.Container(t.engine.hard, t.handle)
+		row, err := t.engine.options.State.Container(t.engine.hard, t.handle)
 		var missing *state.NotFoundError
 		if errors.As(err, &missing) {
 			row, err = t.newContainer(), nil
@@ -28,7 +28,7 @@ func (t *task) changeContainer(change func(row *state.Container)) error {
 			return err
 		}
 		change(&row)
-		return t.engine.State.SaveContainer(t.engine.hard, row)
+		return t.engine.options.State.SaveContainer(t.engine.hard, row)
 	})
 }
 
@@ -53,7 +53,7 @@ func (t *task) endContainer(out outcome) error {
 	return t.changeContainer(func(row *state.Container) {
 		row.FinishedAt = time.Now()
 		if out != succeeded {
-			if until := row.FinishedAt.Add(t.engine.HoldFailed); t.engine.HoldFailed > 0 && until.After(row.HeldUntil) {
+			if until := row.FinishedAt.Add(t.engine.options.HoldFailed); t.engine.options.HoldFailed > 0 && until.After(row.HeldUntil) {
 				row.HeldUntil = until
 			}
 		}

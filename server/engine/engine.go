@@ -66,8 +66,8 @@ type Options struct {
 
 // Engine runs builds from Start to Shutdown. Its methods may be called from many goroutines.
 type Engine struct {
-	Options
-	turns turns
+	options Options
+	turns   turns
 
 	// hard ends with the engine. Nothing is written to the state or a log after it.
 	hard context.Context
@@ -92,7 +92,7 @@ func New(options Options) *Engine {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		Options:     options,
+		options:     options,
 		turns:       turns{limit: options.MaxActiveBuilds},
 		builds:      make(map[int]*build),
 		beforeWrite: func() {},
@@ -104,7 +104,7 @@ func New(options Options) *Engine {
 // Start takes up the builds that are not finished, and begins to remove what is no
 // longer needed. It is called once, before any other method.
 func (e *Engine) Start(ctx context.Context) error {
-	records, err := e.State.UnfinishedBuilds(ctx)
+	records, err := e.options.State.UnfinishedBuilds(ctx)
 	if err != nil {
 		return fmt.Errorf("take up unfinished builds: %w", err)
 	}
@@ -129,7 +129,7 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 	if e.hard.Err() != nil {
 		return api.Build{}, ErrShutdown
 	}
-	record, err := e.State.CreateBuild(ctx, build)
+	record, err := e.options.State.CreateBuild(ctx, build)
 	if err != nil {
 		return api.Build{}, err
 	}
@@ -147,7 +147,7 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 // hooks that are to run after an abort run. Asked again, it interrupts those too.
 // Of a build that is finished it reports false.
 func (e *Engine) Abort(ctx context.Context, id int, by string) (bool, error) {
-	noted, err := e.State.RequestAbort(ctx, id, by)
+	noted, err := e.options.State.RequestAbort(ctx, id, by)
 	if err != nil || !noted {
 		return false, err
 	}
@@ -199,13 +199,6 @@ func (e *Engine) add(record state.BuildRecord, turn *turn) *build {
 		e.mu.Unlock()
 	})
 	return b
-}
-
-// running reports whether a build is not finished yet.
-func (e *Engine) running(id int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.builds[id] != nil
 }
 
 // write runs a write to the state or a log, unless the engine has ended.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -62,6 +63,23 @@ func (b *build) loggedOutcome() outcome {
 		}
 	}
 	return errored
+}
+
+// loggedError gives the message of a step's error event.
+func (b *build) loggedError(planID string) string {
+	reader := b.log.From(0)
+	for {
+		events, err := reader.Next(b.engine.hard)
+		if err != nil {
+			return err.Error()
+		}
+		for _, event := range events {
+			var logged api.ErrorEvent
+			if event.Kind == api.EventError && json.Unmarshal(event.Data, &logged) == nil && logged.Origin.ID == planID {
+				return logged.Message
+			}
+		}
+	}
 }
 
 // report says why a step, or the build itself, did not end by itself.

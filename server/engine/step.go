@@ -111,6 +111,8 @@ func (b *build) ended(row *state.Step) (outcome, bool) {
 	}
 	if code, exited := b.log.Mark(markExit(row.PlanID)); exited {
 		row.ExitStatus = int(code)
+	} else {
+		row.Message = b.loggedError(row.PlanID)
 	}
 	return outcome(stage - stageEnded), true
 }
@@ -134,7 +136,7 @@ func (b *build) endStep(row state.Step, out outcome) outcome {
 }
 
 func (b *build) saveStep(row state.Step) error {
-	return b.engine.write(func() error { return b.engine.State.SaveStep(b.engine.hard, row) })
+	return b.engine.write(func() error { return b.engine.options.State.SaveStep(b.engine.hard, row) })
 }
 
 // unwritten gives the outcome of a step whose outcome could not be written.

@@ -86,7 +86,7 @@ func (t *task) restore(ctx context.Context, row state.Step) error {
 	if row.Container == "" {
 		return nil
 	}
-	worker, ok := t.engine.Workers.Worker(row.Worker)
+	worker, ok := t.engine.options.Workers.Worker(row.Worker)
 	if !ok {
 		return fmt.Errorf("the worker %s is gone, and with it the outputs of the task %s", row.Worker, t.plan.Task.Name)
 	}
@@ -116,7 +116,7 @@ func (t *task) worker(ctx context.Context, row *state.Step, spec runtime.Contain
 	var worker runtime.Worker
 	if row.Worker != "" {
 		var ok bool
-		if worker, ok = t.engine.Workers.Worker(row.Worker); !ok {
+		if worker, ok = t.engine.options.Workers.Worker(row.Worker); !ok {
 			return nil, fmt.Errorf("the worker %s, on which the task was, is gone", row.Worker)
 		}
 	} else {

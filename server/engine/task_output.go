@@ -47,7 +47,7 @@ func (t *task) follow(ctx context.Context, container runtime.Container, process 
 // stop ends the task's processes. When an abort is asked for again they have no
 // more time for that. When it is the engine that ends they are left alone.
 func (t *task) stop(container runtime.Container) error {
-	err := t.engine.stopping(t.force, container, t.engine.StopGrace)
+	err := t.engine.stopping(t.force, container, t.engine.options.StopGrace)
 	if err != nil && t.force.Err() != nil && t.engine.hard.Err() == nil {
 		err = t.engine.stopping(t.engine.hard, container, 0)
 	}

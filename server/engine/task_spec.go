@@ -46,7 +46,7 @@ func effectiveConfig(plan *api.TaskPlan) api.TaskConfig {
 
 // containerSpec says what the task's container is to be.
 func (t *task) containerSpec(ctx context.Context) (runtime.ContainerSpec, error) {
-	if t.plan.Task.Privileged && !t.engine.AllowPrivileged {
+	if t.plan.Task.Privileged && !t.engine.options.AllowPrivileged {
 		return runtime.ContainerSpec{}, errors.New("this server runs no privileged tasks: it was not started with --allow-privileged")
 	}
 	if err := t.checkLimits(); err != nil {
@@ -99,7 +99,7 @@ func (t *task) environment(ctx context.Context) []string {
 		"BUILD_ID=" + t.record.Name,
 		"BUILD_NAME=" + t.record.Name,
 		"BUILD_TEAM_NAME=" + t.record.TeamName,
-		"ATC_EXTERNAL_URL=" + t.engine.ExternalURL,
+		"ATC_EXTERNAL_URL=" + t.engine.options.ExternalURL,
 	}
 	if parent := traceParent(ctx); parent != "" {
 		env = append(env, "TRACEPARENT="+parent)
@@ -156,11 +156,20 @@ func (t *task) outputs(inputs []runtime.Input) []runtime.Output {
 	var outputs []runtime.Output
 	for _, output := range t.config.Outputs {
 		p := outputPath(output)
-		if !slices.ContainsFunc(inputs, func(input runtime.Input) bool { return input.Path == p }) {
+		isInput := func(input runtime.Input) bool { return t.inside(input.Path) == t.inside(p) }
+		if !slices.ContainsFunc(inputs, isInput) {
 			outputs = append(outputs, runtime.Output{Path: p})
 		}
 	}
 	return outputs
+}
+
+// inside gives the absolute path inside the container.
+func (t *task) inside(p string) string {
+	if path.IsAbs(p) {
+		return p
+	}
+	return path.Join(t.dir, p)
 }
 
 func (t *task) caches() []runtime.Cache {
@@ -192,7 +201,7 @@ func CachePrefix(team, task string) string {
 
 // limits are the task's, or where it has none the server's.
 func (t *task) limits() runtime.Limits {
-	limits := t.engine.DefaultLimits
+	limits := t.engine.options.DefaultLimits
 	if asked := t.config.Limits; asked != nil {
 		if asked.CPU != nil {
 			limits.CPUShares = *asked.CPU
@@ -202,13 +211,13 @@ func (t *task) limits() runtime.Limits {
 		}
 	}
 	if limits.Memory == 0 {
-		limits.Memory = t.engine.MaxLimits.Memory
+		limits.Memory = t.engine.options.MaxLimits.Memory
 	}
 	return limits
 }
 
 func (t *task) checkLimits() error {
-	limits, highest := t.limits(), t.engine.MaxLimits
+	limits, highest := t.limits(), t.engine.options.MaxLimits
 	if highest.Memory > 0 && limits.Memory > highest.Memory {
 		return fmt.Errorf("the task asks for %s of memory, and this server gives a task %s at most", formatBytes(limits.Memory), formatBytes(highest.Memory))
 	}

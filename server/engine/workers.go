@@ -39,7 +39,7 @@ func (t *task) selectWorker(ctx context.Context, spec runtime.ContainerSpec) (wo
 		Team:     t.record.TeamName,
 		Spec:     spec,
 	}
-	return t.engine.Workers.Select(ctx, request, func(reason string, ahead int) {
+	return t.engine.options.Workers.Select(ctx, request, func(reason string, ahead int) {
 		event := api.WaitingEvent{Time: now(), Origin: t.origin, Reason: reason, Ahead: ahead}
 		if err := t.say(logEvent(event)); err != nil && t.engine.hard.Err() == nil {
 			t.logger.Error("an event cannot be written", "event", api.EventWaiting, "error", err)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"midge/api"
@@ -17,13 +18,26 @@ const selectArtifact = `SELECT a.id, a.name, a.build_id, a.created_at, a.digest,
 	FROM artifacts a JOIN teams t ON t.id = a.team_id `
 
 // CreateArtifact writes the artifact and gives it with its new id. A team that is
-// not there is a *NotFoundError.
-func (db *Database) CreateArtifact(ctx context.Context, team string, artifact api.Artifact) (api.Artifact, error) {
-	err := db.writer.QueryRowContext(ctx, `INSERT INTO artifacts (team_id, name, build_id, created_at, digest, files, bytes)
-		SELECT id, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ? RETURNING id`,
-		artifact.Name, artifact.BuildID, artifact.CreatedAt, artifact.Digest, artifact.Files, artifact.Bytes, team).Scan(&artifact.ID)
+// not there is a *NotFoundError. Steps, such as the one that made it, are written
+// with it: all of them or nothing.
+func (db *Database) CreateArtifact(ctx context.Context, team string, artifact api.Artifact, steps ...Step) (api.Artifact, error) {
+	transaction := db.inTransaction
+	if len(steps) > 0 {
+		transaction = db.lazily
+	}
+	err := transaction(ctx, func(tx *sql.Tx) error {
+		for _, step := range steps {
+			if err := saveStep(ctx, tx, step); err != nil {
+				return err
+			}
+		}
+		err := tx.QueryRowContext(ctx, `INSERT INTO artifacts (team_id, name, build_id, created_at, digest, files, bytes)
+			SELECT id, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ? RETURNING id`,
+			artifact.Name, artifact.BuildID, artifact.CreatedAt, artifact.Digest, artifact.Files, artifact.Bytes, team).Scan(&artifact.ID)
+		return notFound(err, "team", team)
+	})
 	if err != nil {
-		return api.Artifact{}, fmt.Errorf("create artifact %q: %w", artifact.Name, notFound(err, "team", team))
+		return api.Artifact{}, fmt.Errorf("create artifact %q: %w", artifact.Name, err)
 	}
 	return artifact, nil
 }

@@ -19,6 +19,8 @@ type NewBuild struct {
 	Plan        api.Plan
 	CreatedBy   string
 	TraceParent string // W3C traceparent of the request, "" for none
+	// StartedAt makes it a started build; zero makes it a pending one.
+	StartedAt time.Time
 }
 
 // BuildRecord is a build with what the API does not show.
@@ -35,18 +37,22 @@ const buildColumns = `b.id, t.name, b.status, b.created_by, b.create_time, b.sta
 const selectRecord = `SELECT ` + buildColumns + `, b.aborted_by, p.plan
 	FROM builds b JOIN teams t ON t.id = b.team_id JOIN build_plans p ON p.build_id = b.id `
 
-// CreateBuild makes a pending build; its Name is the id in decimal. A team that is
-// not there is a *NotFoundError.
+// CreateBuild makes a build; its Name is the id in decimal. A team that is not
+// there is a *NotFoundError.
 func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (BuildRecord, error) {
 	plan, err := json.Marshal(build.Plan)
 	if err != nil {
 		return BuildRecord{}, fmt.Errorf("create build: encode plan: %w", err)
 	}
+	status, startTime := api.StatusPending, int64(0)
+	if !build.StartedAt.IsZero() {
+		status, startTime = api.StatusStarted, build.StartedAt.Unix()
+	}
 	var id int
 	err = db.inTransaction(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `INSERT INTO builds (team_id, status, created_by, create_time, trace_parent)
-			SELECT id, ?, ?, ?, ? FROM teams WHERE name = ? RETURNING id`,
-			api.StatusPending, build.CreatedBy, time.Now().Unix(), build.TraceParent, build.Team).Scan(&id)
+		err := tx.QueryRowContext(ctx, `INSERT INTO builds (team_id, status, created_by, create_time, start_time, trace_parent)
+			SELECT id, ?, ?, ?, ?, ? FROM teams WHERE name = ? RETURNING id`,
+			status, build.CreatedBy, time.Now().Unix(), startTime, build.TraceParent, build.Team).Scan(&id)
 		if err != nil {
 			return notFound(err, "team", build.Team)
 		}
@@ -62,8 +68,12 @@ func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (BuildRecor
 // StartBuild makes a pending build a started one. Of a build that is not pending
 // it reports false and changes nothing.
 func (db *Database) StartBuild(ctx context.Context, id int, at time.Time) (bool, error) {
-	started, err := db.change(ctx, `UPDATE builds SET status = ?, start_time = ? WHERE id = ? AND status = ?`,
-		api.StatusStarted, at.Unix(), id, api.StatusPending)
+	var started bool
+	err := db.lazily(ctx, func(tx *sql.Tx) (err error) {
+		started, err = change(ctx, tx, `UPDATE builds SET status = ?, start_time = ? WHERE id = ? AND status = ?`,
+			api.StatusStarted, at.Unix(), id, api.StatusPending)
+		return err
+	})
 	return db.changedBuild(ctx, "start", id, started, err)
 }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -43,7 +44,11 @@ const selectContainer = `SELECT c.handle, c.worker, t.name, c.build_id, c.plan_i
 // SaveContainer writes the container of that handle, over what was there. A team
 // that is not there is a *NotFoundError.
 func (db *Database) SaveContainer(ctx context.Context, container Container) error {
-	saved, err := db.change(ctx, `INSERT OR REPLACE INTO containers
+	return db.lazily(ctx, func(tx *sql.Tx) error { return saveContainer(ctx, tx, container) })
+}
+
+func saveContainer(ctx context.Context, w writer, container Container) error {
+	saved, err := change(ctx, w, `INSERT OR REPLACE INTO containers
 		(handle, worker, team_id, build_id, plan_id, step_name, type, dir, user, state, created_at, finished_at, held_until, held_by)
 		SELECT ?, ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ?`,
 		container.Handle, container.Worker, container.BuildID, container.PlanID, container.StepName, container.Type,
@@ -104,7 +109,11 @@ func (db *Database) Containers(ctx context.Context, filter ContainerFilter) ([]C
 
 // DeleteContainer removes the row; one that is not there is no error.
 func (db *Database) DeleteContainer(ctx context.Context, handle string) error {
-	if _, err := db.change(ctx, `DELETE FROM containers WHERE handle = ?`, handle); err != nil {
+	err := db.lazily(ctx, func(tx *sql.Tx) error {
+		_, err := change(ctx, tx, `DELETE FROM containers WHERE handle = ?`, handle)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("delete container %s: %w", handle, err)
 	}
 	return nil

@@ -3,12 +3,15 @@
 //
 // A method that has returned without an error has its effect on disk, and a process
 // that is killed at any instant leaves a database that opens again with all of that.
+// So does a power cut, but for how far steps have come and their containers, which
+// are safe from it when their build is finished.
 // The package knows nothing of HTTP, runtimes or the contents of artifacts.
 package state
 
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -163,7 +166,16 @@ func list[T any](ctx context.Context, db *Database, scan func(row) (T, error), q
 
 // change runs a statement and reports whether it changed a row.
 func (db *Database) change(ctx context.Context, statement string, args ...any) (bool, error) {
-	result, err := db.writer.ExecContext(ctx, statement, args...)
+	return change(ctx, db.writer, statement, args...)
+}
+
+// writer is what *sql.DB and *sql.Tx have in common.
+type writer interface {
+	ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error)
+}
+
+func change(ctx context.Context, w writer, statement string, args ...any) (bool, error) {
+	result, err := w.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return false, err
 	}
@@ -173,7 +185,16 @@ func (db *Database) change(ctx context.Context, statement string, args ...any) (
 
 // inTransaction runs do in a transaction, which is kept when do returns nil.
 func (db *Database) inTransaction(ctx context.Context, do func(tx *sql.Tx) error) error {
-	tx, err := db.writer.BeginTx(ctx, nil)
+	return inTransaction(ctx, db.writer, do)
+}
+
+// transactor is what *sql.DB and *sql.Conn have in common.
+type transactor interface {
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+}
+
+func inTransaction(ctx context.Context, t transactor, do func(tx *sql.Tx) error) error {
+	tx, err := t.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -182,6 +203,27 @@ func (db *Database) inTransaction(ctx context.Context, do func(tx *sql.Tx) error
 		return err
 	}
 	return tx.Commit()
+}
+
+// lazily is inTransaction for what nobody was told yet: its commit does not wait for
+// the disk. It outlives the process, and a power cut once a later commit has waited.
+func (db *Database) lazily(ctx context.Context, do func(tx *sql.Tx) error) (err error) {
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = NORMAL`); err != nil {
+		return err
+	}
+	defer func() {
+		if _, resetErr := conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = FULL`); resetErr != nil {
+			// A connection that stays lazy must not be used again.
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+			err = errors.Join(err, resetErr)
+		}
+	}()
+	return inTransaction(ctx, conn, do)
 }
 
 // notFound makes a *NotFoundError of what a query without a row gives, and leaves other errors alone.

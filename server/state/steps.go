@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 )
@@ -32,9 +33,21 @@ type Step struct {
 	EndedAt    time.Time
 }
 
-// SaveStep writes the step of that build, plan id and attempt, over what was there.
-func (db *Database) SaveStep(ctx context.Context, step Step) error {
-	_, err := db.change(ctx, `INSERT OR REPLACE INTO steps
+// SaveStep writes the step of that build, plan id and attempt, over what was there,
+// and containers with it: all of them or nothing.
+func (db *Database) SaveStep(ctx context.Context, step Step, containers ...Container) error {
+	return db.lazily(ctx, func(tx *sql.Tx) error {
+		for _, container := range containers {
+			if err := saveContainer(ctx, tx, container); err != nil {
+				return err
+			}
+		}
+		return saveStep(ctx, tx, step)
+	})
+}
+
+func saveStep(ctx context.Context, w writer, step Step) error {
+	_, err := change(ctx, w, `INSERT OR REPLACE INTO steps
 		(build_id, plan_id, attempt, state, exit_status, container, worker, message, started_at, ended_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		step.BuildID, step.PlanID, step.Attempt, step.State, step.ExitStatus, step.Container, step.Worker,
