@@ -17,9 +17,9 @@ type Config struct {
 
 	// OpenWorkers gives the workers that run containers. What they keep on this
 	// machine they keep below dir, a directory of the data dir that is theirs. The
-	// data dir is the server's alone from before the call until after the workers
-	// that can be closed (see io.Closer) have been.
-	OpenWorkers func(ctx context.Context, dir string) ([]runtime.Worker, error)
+	// data dir is the server's alone from before the call until after close, which
+	// may be nil, was called; containers live on.
+	OpenWorkers func(ctx context.Context, dir string) (workers []runtime.Worker, close func(), err error)
 
 	// Listen is the TCP address, HOST:PORT, for those who log in; "" is none.
 	Listen string
@@ -39,7 +39,7 @@ type Config struct {
 
 	// Users may log in with a password.
 	Users []LocalUser
-	// MainOwners are the names of the Users that own the team main, and so administer
+	// MainOwners are the names of those Users who own the team main, and so administer
 	// the server; nil is all of them.
 	MainOwners []string
 	// AuthDuration is how long a login lasts; 0 is a day.
@@ -52,13 +52,17 @@ type Config struct {
 	// DefaultLimits are for tasks that set none, MaxLimits the highest that a task may
 	// set; a field that is 0 is none.
 	DefaultLimits, MaxLimits runtime.Limits
-	// StopGrace is how long an aborted task has between SIGTERM and SIGKILL; 0 is ten seconds.
+	// StopGrace is how long an aborted task has between SIGTERM and SIGKILL.
 	StopGrace time.Duration
-	// CollectGrace is how long a container stays after its build has finished; 0 is five minutes.
+	// CollectGrace is how long a container stays after its build has finished.
 	CollectGrace time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is kept for
-	// who wants to look into it; 0 is one hour.
+	// who wants to look into it.
 	HoldFailed time.Duration
+
+	// DestroyOnExit has Shutdown destroy all containers, for a server whose data dir
+	// nobody will use again.
+	DestroyOnExit bool
 
 	// Log is told what the users are not; nil is slog.Default.
 	Log *slog.Logger
@@ -69,15 +73,9 @@ const DefaultConcourseVersion = "8.2.0"
 
 // withDefaults fills in what zero fields mean.
 func (c Config) withDefaults() Config {
-	orElse := func(d *time.Duration, otherwise time.Duration) {
-		if *d == 0 {
-			*d = otherwise
-		}
+	if c.AuthDuration == 0 {
+		c.AuthDuration = 24 * time.Hour
 	}
-	orElse(&c.AuthDuration, 24*time.Hour)
-	orElse(&c.StopGrace, 10*time.Second)
-	orElse(&c.CollectGrace, 5*time.Minute)
-	orElse(&c.HoldFailed, time.Hour)
 	if c.ConcourseVersion == "" {
 		c.ConcourseVersion = DefaultConcourseVersion
 	}

@@ -29,11 +29,8 @@ const workerVersion = "3.0"
 // externalURL is where users find the server: what the configuration says, else where
 // this request has found it.
 func (s *Server) externalURL(r *http.Request) string {
-	if s.config.ExternalURL != "" {
-		return s.config.ExternalURL
-	}
-	if bySocket(r) {
-		return s.tcpURL()
+	if s.config.ExternalURL != "" || bySocket(r) {
+		return s.URL()
 	}
 	scheme := "http"
 	if r.TLS != nil {

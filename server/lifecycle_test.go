@@ -33,8 +33,8 @@ func shortDir(t *testing.T) string {
 func testConfig(dir string) Config {
 	return Config{
 		DataDir: filepath.Join(dir, "data"),
-		OpenWorkers: func(context.Context, string) ([]runtime.Worker, error) {
-			return []runtime.Worker{runtimetest.NewWorker(runtimetest.Config{})}, nil
+		OpenWorkers: func(context.Context, string) ([]runtime.Worker, func(), error) {
+			return []runtime.Worker{runtimetest.NewWorker(runtimetest.Config{})}, nil, nil
 		},
 		Listen: "127.0.0.1:0",
 		Socket: filepath.Join(dir, "run", "midge.sock"),
@@ -99,6 +99,15 @@ func TestPortTaken(t *testing.T) {
 	config := testConfig(dir)
 	config.Listen = listener.Addr().String()
 	wantFailure(t, dir, config, "another program listens on "+config.Listen)
+}
+
+func TestUsersThatCannotBe(t *testing.T) {
+	dir := shortDir(t)
+	config := testConfig(dir)
+	config.Users = []LocalUser{{Name: "ann", Password: "a"}, {Name: "ann", Password: "b"}}
+	wantFailure(t, dir, config, `there are two local users "ann"`)
+	config.Users, config.MainOwners = config.Users[:1], []string{"bob"}
+	wantFailure(t, dir, config, `"bob" owns the team main and is no local user`)
 }
 
 func TestNothingToListenOn(t *testing.T) {
@@ -227,8 +236,8 @@ func TestDataDirThatIsAFile(t *testing.T) {
 func TestWorkersThatDoNotOpen(t *testing.T) {
 	dir := shortDir(t)
 	config := testConfig(dir)
-	config.OpenWorkers = func(context.Context, string) ([]runtime.Worker, error) {
-		return nil, errors.New("neither runc nor crun is on PATH: install runc")
+	config.OpenWorkers = func(context.Context, string) ([]runtime.Worker, func(), error) {
+		return nil, nil, errors.New("neither runc nor crun is on PATH: install runc")
 	}
 	wantFailure(t, dir, config, "install runc")
 	// One that is there stays, and can be used by the next server.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 // that fit. Those who find them all busy get one in the order in which they came.
 type pool struct {
 	workers []runtime.Worker
+	infos   map[string]runtime.WorkerInfo // what never changes of each, by name
 
 	mu      sync.Mutex
 	landing map[string]bool // workers that take no more containers, by name
@@ -29,6 +31,23 @@ type poolRequest struct{ fitting []runtime.Worker }
 // poolInterval is how often one who waits looks whether a worker has become free:
 // workers do not tell.
 const poolInterval = 200 * time.Millisecond
+
+func newPool(ctx context.Context, workers []runtime.Worker) (*pool, error) {
+	p := &pool{
+		workers: workers,
+		infos:   map[string]runtime.WorkerInfo{},
+		landing: map[string]bool{},
+		pruned:  map[string]bool{},
+	}
+	for _, worker := range workers {
+		info, err := worker.Info(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask worker %s what it is: %w", worker.Name(), err)
+		}
+		p.infos[worker.Name()] = info
+	}
+	return p, nil
+}
 
 // Workers gives all workers.
 func (p *pool) Workers() []runtime.Worker { return p.workers }
@@ -46,7 +65,7 @@ func (p *pool) Worker(name string) (runtime.Worker, bool) {
 // Select gives a worker, or an error when none can ever fit. While all that fit are
 // busy it waits, and tells waiting why and how many wait before.
 func (p *pool) Select(ctx context.Context, request engine.WorkerRequest, waiting func(reason string, ahead int)) (runtime.Worker, error) {
-	fitting, err := p.fitting(ctx, request)
+	fitting, err := p.fitting(request)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +76,7 @@ func (p *pool) Select(ctx context.Context, request engine.WorkerRequest, waiting
 	defer p.leave(self)
 	for said := -1; ; {
 		free, ahead := p.available(self)
-		worker, err := leastBusy(ctx, free)
+		worker, err := p.leastBusy(ctx, free)
 		if worker != nil || err != nil {
 			return worker, err
 		}
@@ -74,14 +93,11 @@ func (p *pool) Select(ctx context.Context, request engine.WorkerRequest, waiting
 }
 
 // fitting gives the workers that can take what is asked once they are free.
-func (p *pool) fitting(ctx context.Context, request engine.WorkerRequest) ([]runtime.Worker, error) {
+func (p *pool) fitting(request engine.WorkerRequest) ([]runtime.Worker, error) {
 	var fitting []runtime.Worker
 	var there []string
 	for _, worker := range p.workers {
-		info, err := worker.Info(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("ask worker %s what it is: %w", worker.Name(), err)
-		}
+		info := p.infos[worker.Name()]
 		if fits(info, request) {
 			fitting = append(fitting, worker)
 		}
@@ -152,7 +168,11 @@ func (p *pool) leave(self *poolRequest) {
 
 // leastBusy gives the worker with the fewest tasks of those that can take another,
 // or nil when none can.
-func leastBusy(ctx context.Context, workers []runtime.Worker) (runtime.Worker, error) {
+func (p *pool) leastBusy(ctx context.Context, workers []runtime.Worker) (runtime.Worker, error) {
+	if len(workers) == 1 && p.infos[workers[0].Name()].MaxActiveTasks == 0 {
+		// To count its tasks would cost something and change nothing.
+		return workers[0], nil
+	}
 	var best runtime.Worker
 	fewest := 0
 	for _, worker := range workers {
@@ -168,10 +188,6 @@ func leastBusy(ctx context.Context, workers []runtime.Worker) (runtime.Worker, e
 		}
 	}
 	return best, nil
-}
-
-func newPool(workers []runtime.Worker) *pool {
-	return &pool{workers: workers, landing: map[string]bool{}, pruned: map[string]bool{}}
 }
 
 // land has a worker take no more containers, until the server starts anew.
@@ -206,4 +222,24 @@ func (p *pool) state(name string, info runtime.WorkerInfo) string {
 		return "landing"
 	}
 	return "landed"
+}
+
+// destroyContainers destroys all containers of all workers.
+func (p *pool) destroyContainers(ctx context.Context) error {
+	var errs []error
+	for _, worker := range p.workers {
+		handles, err := worker.Containers(ctx)
+		errs = append(errs, err)
+		for _, handle := range handles {
+			container, err := worker.LookupContainer(ctx, handle)
+			if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
+				continue
+			}
+			if err == nil {
+				err = container.Destroy(ctx)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

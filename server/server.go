@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -63,6 +62,9 @@ type Server struct {
 // server is left.
 func New(ctx context.Context, config Config) (*Server, error) {
 	config = config.withDefaults()
+	if err := checkUsers(config); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:    config,
 		log:       config.Log,
@@ -77,6 +79,23 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		return nil, errors.Join(err, s.close(), s.leave(true))
 	}
 	return s, nil
+}
+
+// checkUsers tells what is wrong with who may log in.
+func checkUsers(config Config) error {
+	known := map[string]bool{}
+	for _, user := range config.Users {
+		if known[user.Name] {
+			return fmt.Errorf("there are two local users %q", user.Name)
+		}
+		known[user.Name] = true
+	}
+	for _, name := range config.MainOwners {
+		if !known[name] {
+			return fmt.Errorf("%q owns the team %s and is no local user: add the user, with a password", name, mainTeam)
+		}
+	}
+	return nil
 }
 
 // ownedBy gives a team to local users.
@@ -147,30 +166,24 @@ func (s *Server) openWorkers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	workers, err := s.config.OpenWorkers(ctx, dir)
+	workers, close, err := s.config.OpenWorkers(ctx, dir)
 	if err != nil {
 		return err
 	}
-	s.pool = newPool(workers)
-	for _, worker := range workers {
-		if closer, ok := worker.(io.Closer); ok {
-			s.onClose(closer.Close)
-		}
+	if close != nil {
+		s.onClose(func() error { close(); return nil })
 	}
-	return nil
+	s.pool, err = newPool(ctx, workers)
+	return err
 }
 
 func (s *Server) openEngine() {
-	externalURL := s.config.ExternalURL
-	if externalURL == "" {
-		externalURL = s.tcpURL()
-	}
 	s.engine = engine.New(engine.Options{
 		State:           s.database,
 		Logs:            s.logs,
 		Workers:         s.pool,
 		Artifacts:       s.artifacts,
-		ExternalURL:     externalURL,
+		ExternalURL:     s.URL(),
 		MaxActiveBuilds: s.config.MaxActiveBuilds,
 		AllowPrivileged: s.config.AllowPrivileged,
 		DefaultLimits:   s.config.DefaultLimits,
@@ -207,14 +220,19 @@ func (s *Server) Serve() error {
 
 // Shutdown stops listening, ends the streams of followers, waits for other requests
 // until ctx ends, and closes the data dir. Builds that run are left running, for the
-// next server on the data dir to take up. It is called once.
+// next server on the data dir to take up, unless the configuration says otherwise.
+// It is called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.endStreams()
 	var errs []error
 	if err := s.http.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("requests were still running: %w", err), s.http.Close())
 	}
-	errs = append(errs, s.engine.Shutdown(ctx), s.close(), s.leave(false))
+	errs = append(errs, s.engine.Shutdown(ctx))
+	if s.config.DestroyOnExit {
+		errs = append(errs, s.pool.destroyContainers(ctx))
+	}
+	errs = append(errs, s.close(), s.leave(false))
 	return errors.Join(errs...)
 }
 
@@ -265,10 +283,21 @@ func (s *Server) Addr() net.Addr {
 	return s.listeners.tcp.Addr()
 }
 
-// tcpURL is the URL of that address, "" for none.
-func (s *Server) tcpURL() string {
-	if s.listeners.tcp == nil {
-		return ""
+// URL is where users find the server: the external URL, else that of the TCP
+// listener, "" when there is neither.
+func (s *Server) URL() string {
+	if s.config.ExternalURL != "" || s.listeners.tcp == nil {
+		return s.config.ExternalURL
 	}
 	return "http://" + s.listeners.tcp.Addr().String()
+}
+
+// Runtimes are the kinds of runtime that the workers have, each once.
+func (s *Server) Runtimes() []string {
+	var kinds []string
+	for _, worker := range s.pool.Workers() {
+		kinds = append(kinds, s.pool.infos[worker.Name()].Runtime)
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
 }

@@ -74,13 +74,16 @@ func NewServer(options Options) (*Server, error) {
 	}
 	s.config = server.Config{
 		DataDir: s.DataDir,
-		OpenWorkers: func(context.Context, string) ([]runtime.Worker, error) {
-			return []runtime.Worker{s.Worker}, nil
+		OpenWorkers: func(context.Context, string) ([]runtime.Worker, func(), error) {
+			return []runtime.Worker{s.Worker}, nil, nil
 		},
-		Listen: "127.0.0.1:0",
-		Socket: s.Socket,
-		Users:  []server.LocalUser{{Name: User, Password: Password}},
-		Log:    slog.New(slog.DiscardHandler),
+		Listen:       "127.0.0.1:0",
+		Socket:       s.Socket,
+		Users:        []server.LocalUser{{Name: User, Password: Password}},
+		StopGrace:    10 * time.Second,
+		CollectGrace: time.Hour,
+		HoldFailed:   time.Hour,
+		Log:          slog.New(slog.DiscardHandler),
 	}
 	if options.Configure != nil {
 		options.Configure(&s.config)

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	gort "runtime"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"midge/runtime/runc"
+	"midge/server"
+)
+
+// settings are all that can be set.
+type settings struct {
+	server          server.Config
+	users           []string // NAME:PASSWORD
+	worker          runc.Options
+	shutdownTimeout time.Duration
+	logLevel        slog.Level
+	logFormat       string
+}
+
+// configFlag is the setting that names the file with others.
+const configFlag = "config"
+
+// addTo adds a flag for each setting, with its default.
+func (s *settings) addTo(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	flags.String(configFlag, "", "YAML `file` with settings")
+	s.addServer(flags)
+	s.addUsers(flags)
+	s.addBuilds(flags)
+	s.addWorker(flags)
+	flags.Var((*levelValue)(&s.logLevel), "log-level", "least important messages to log: debug, info, warn or error")
+	flags.Var(newChoice(&s.logFormat, "text", "json"), "log-format", "form of the log on stderr: text or json")
+}
+
+func (s *settings) addServer(flags *pflag.FlagSet) {
+	flags.StringVar(&s.server.DataDir, "data-dir", "/var/lib/midge", "`directory` of all that outlives the server")
+	flags.StringVar(&s.server.Listen, "listen", "127.0.0.1:8080", "TCP `address` for those who log in; empty for none")
+	flags.StringVar(&s.server.Socket, "socket", "/run/midge/midge.sock", "`path` of the unix socket, whose users need not log in; empty for none")
+	flags.StringVar(&s.server.SocketGroup, "socket-group", "midge", "`group` that may use the socket, if there is one of that name")
+	flags.StringVar(&s.server.ExternalURL, "external-url", "", "`URL` where users find the server (default that of --listen)")
+	flags.StringVar(&s.server.ClusterName, "cluster-name", "", "`name` of the server that users are shown")
+	flags.StringVar(&s.server.ConcourseVersion, "concourse-version", server.DefaultConcourseVersion, "`version` of Concourse that fly is told, which should be fly's own")
+	flags.DurationVar(&s.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests that run may take when the server is stopped")
+	flags.BoolVar(&s.server.DestroyOnExit, "destroy-on-exit", false, "destroy all containers when the server is stopped")
+}
+
+func (s *settings) addUsers(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&s.users, "add-local-user", nil, "`NAME:PASSWORD` of a user who may log in; PASSWORD may be a bcrypt hash, which other users of this machine cannot use when they see it; may be repeated")
+	flags.StringArrayVar(&s.server.MainOwners, "main-team-local-user", nil, "`name` of a local user who owns the team main, and so administers the server; may be repeated (default all local users)")
+	flags.DurationVar(&s.server.AuthDuration, "auth-duration", 24*time.Hour, "how long a login lasts")
+}
+
+func (s *settings) addBuilds(flags *pflag.FlagSet) {
+	flags.IntVar(&s.server.MaxActiveBuilds, "max-active-builds", max(8, 4*gort.NumCPU()), "`number` of builds that run at once, others waiting; 0 for no bound")
+	flags.DurationVar(&s.server.StopGrace, "grace", 10*time.Second, "how long an aborted task has between SIGTERM and SIGKILL")
+	flags.DurationVar(&s.server.CollectGrace, "gc-grace", 5*time.Minute, "how long the container of a finished build is kept")
+	flags.DurationVar(&s.server.HoldFailed, "hold-failed", time.Hour, "how long the container of a task that did not succeed is kept")
+	flags.BoolVar(&s.server.AllowPrivileged, "allow-privileged", false, "run tasks as root of this machine that ask to be privileged")
+	flags.Uint64Var(&s.server.DefaultLimits.CPUShares, "default-task-cpu-limit", 0, "CPU `shares` of a task that sets none; 1024 is one full weight, 0 no limit")
+	flags.Var((*memoryValue)(&s.server.DefaultLimits.Memory), "default-task-memory-limit", "`memory` of a task that sets none, as in 2GB; 0 for no limit")
+	flags.Uint64Var(&s.server.MaxLimits.CPUShares, "max-task-cpu-limit", 0, "most CPU `shares` that a task may set; 0 for no limit")
+	flags.Var((*memoryValue)(&s.server.MaxLimits.Memory), "max-task-memory-limit", "most `memory` that a task may set; 0 for no limit")
+}
+
+func (s *settings) addWorker(flags *pflag.FlagSet) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "midge"
+	}
+	flags.StringVar(&s.worker.Name, "worker-name", host, "`name` of the worker")
+	flags.StringArrayVar(&s.worker.Tags, "tag", nil, "`tag` of the worker, which then runs only tasks that ask for it; may be repeated")
+	flags.IntVar(&s.worker.MaxActiveTasks, "max-active-tasks", 0, "`number` of tasks that run at once, others waiting; 0 for no bound")
+	flags.StringVar(&s.worker.Runtime, "runtime-path", "", "`program` that runs containers: runc or crun (default what is found on PATH)")
+	flags.StringVar(&s.worker.Agent, "agent-path", "", "`program` that supervises containers (default midge-agent beside midge-server)")
+	flags.BoolVar(&s.worker.HostImage, "host-image", true, "give a task that names no image this machine's programs, read-only")
+	flags.StringArrayVar(&s.worker.AllowRootfs, "allow-rootfs", nil, "`directory` below which a rootfs_uri may be; may be repeated")
+	flags.Var(newChoice((*string)(&s.worker.Network), string(runc.NetworkHost), string(runc.NetworkNone)), "network", "network of containers: host shares this machine's, none has loopback alone")
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// parse reads settings from flags, variables and the text of a file.
+func parse(t *testing.T, args []string, variables map[string]string, file string) (*settings, error) {
+	t.Helper()
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "midge.yml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--config", path)
+	}
+	s := &settings{}
+	flags := pflag.NewFlagSet("midge-server", pflag.ContinueOnError)
+	s.addTo(flags)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	return s, readSources(flags, func(name string) (string, bool) {
+		value, ok := variables[name]
+		return value, ok
+	})
+}
+
+func TestPrecedence(t *testing.T) {
+	flag, variable, file := []string{"--gc-grace", "1m"}, map[string]string{"MIDGE_GC_GRACE": "2m"}, "gc-grace: 3m\n"
+	tests := []struct {
+		name      string
+		args      []string
+		variables map[string]string
+		file      string
+		want      time.Duration
+	}{
+		{"default", nil, nil, "", 5 * time.Minute},
+		{"file", nil, nil, file, 3 * time.Minute},
+		{"variable before file", nil, variable, file, 2 * time.Minute},
+		{"flag before all", flag, variable, file, time.Minute},
+		{"empty file", nil, variable, "\n", 2 * time.Minute},
+		{"zero", []string{"--gc-grace", "0"}, variable, file, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := parse(t, test.args, test.variables, test.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.server.CollectGrace; got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestEverySourceTakesSeveralValues(t *testing.T) {
+	want := []string{"/a", "/b"}
+	for name, parsed := range map[string]func() (*settings, error){
+		"flags": func() (*settings, error) {
+			return parse(t, []string{"--allow-rootfs", "/a", "--allow-rootfs", "/b"}, nil, "")
+		},
+		"variable": func() (*settings, error) { return parse(t, nil, map[string]string{"MIDGE_ALLOW_ROOTFS": "/a,/b"}, "") },
+		"file":     func() (*settings, error) { return parse(t, nil, nil, "allow-rootfs: [/a, /b]\n") },
+	} {
+		s, err := parsed()
+		if err != nil || !reflect.DeepEqual(s.worker.AllowRootfs, want) {
+			t.Errorf("%s: got %v, %v; want %v", name, s, err, want)
+		}
+	}
+}
+
+func TestSettingsOfEveryKind(t *testing.T) {
+	s, err := parse(t, []string{"--default-task-memory-limit", "512MB", "--log-level=debug", "--add-local-user", "ann:a,b"}, nil,
+		"host-image: false\nmax-active-builds: 3\nlog-format: json\nmax-task-cpu-limit: 512\nlisten: \"\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := s.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.worker.HostImage || config.MaxActiveBuilds != 3 || s.logFormat != "json" || config.DefaultLimits.Memory != 512<<20 ||
+		config.MaxLimits.CPUShares != 512 || config.Listen != "" || !config.Log.Enabled(t.Context(), -4) {
+		t.Errorf("got %+v", s)
+	}
+	if len(config.Users) != 1 || config.Users[0].Password != "a,b" {
+		t.Errorf("got users %v", config.Users)
+	}
+}
+
+func TestBadSettings(t *testing.T) {
+	tests := []struct {
+		name      string
+		args      []string
+		variables map[string]string
+		file      string
+		want      string
+	}{
+		{"bad flag", []string{"--grace", "soon"}, nil, "", `"--grace"`},
+		{"bad variable", nil, map[string]string{"MIDGE_GRACE": "soon"}, "", `the variable MIDGE_GRACE: time: invalid duration "soon"`},
+		{"bad field", nil, nil, "grace: soon\n", `midge.yml: the setting grace: time: invalid duration "soon"`},
+		{"unknown field", nil, nil, "data_dir: /x\n", `there is no setting "data_dir"; did you mean data-dir?`},
+		{"config in a file", nil, nil, "config: /x\n", `there is no setting "config"`},
+		{"nested field", nil, nil, "grace: {a: b}\n", "the setting grace: it should be a value, or a list of values"},
+		{"field without a value", nil, nil, "grace:\n", "the setting grace: it should be a value, or a list of values"},
+		{"no YAML", nil, nil, "grace: [\n", "is not YAML"},
+		{"a list", nil, nil, "- grace\n", "is not YAML"},
+		{"bad memory", nil, nil, "max-task-memory-limit: much\n", `"much" is no amount of memory`},
+		{"bad word", nil, map[string]string{"MIDGE_LOG_FORMAT": "xml"}, "", "it should be one of text, json"},
+		{"bad level", nil, map[string]string{"MIDGE_LOG_LEVEL": "loud"}, "", "unknown name"},
+		{"missing file", []string{"--config", "/none/midge.yml"}, nil, "", "read the settings: open /none/midge.yml"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := parse(t, test.args, test.variables, test.file)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want something with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestBadUserDoesNotShowItsPassword(t *testing.T) {
+	for name, parsed := range map[string]func() (*settings, error){
+		"flag": func() (*settings, error) { return parse(t, []string{"--add-local-user", "hunter2"}, nil, "") },
+		"variable": func() (*settings, error) {
+			return parse(t, nil, map[string]string{"MIDGE_ADD_LOCAL_USER": "hunter2"}, "")
+		},
+		"file": func() (*settings, error) { return parse(t, nil, nil, "add-local-user: hunter2\n") },
+	} {
+		s, err := parsed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.config(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "NAME:PASSWORD") {
+			t.Errorf("%s: got %v, want how a user is written, and not the password", name, err)
+		}
+	}
+}
+
+func TestMistypedFlag(t *testing.T) {
+	command := newCommand(func(string) (string, bool) { return "", false })
+	command.SetArgs([]string{"--data-dri", "/x"})
+	err := command.Execute()
+	if want := "there is no setting --data-dri; did you mean data-dir?"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}

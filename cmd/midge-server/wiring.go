@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"midge/runtime"
+	"midge/runtime/runc"
+	"midge/server"
+)
+
+// config is the server's configuration.
+func (s *settings) config() (server.Config, error) {
+	config := s.server
+	for _, text := range s.users {
+		user, err := server.ParseLocalUser(text)
+		if err != nil {
+			return config, err
+		}
+		config.Users = append(config.Users, user)
+	}
+	options := &slog.HandlerOptions{Level: s.logLevel}
+	if s.logFormat == "json" {
+		config.Log = slog.New(slog.NewJSONHandler(os.Stderr, options))
+	} else {
+		config.Log = slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	config.OpenWorkers = s.openWorkers
+	return config, nil
+}
+
+// openWorkers gives the worker that is this machine.
+func (s *settings) openWorkers(ctx context.Context, dir string) ([]runtime.Worker, func(), error) {
+	options := s.worker
+	options.StateDir = dir
+	// What is beside it in the data dir is not for tasks either.
+	options.Hide = append(options.Hide, filepath.Dir(dir))
+	if options.Agent == "" {
+		options.Agent = agentPath()
+	}
+	worker, err := runc.New(ctx, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	return []runtime.Worker{worker}, worker.Close, nil
+}
+
+// agentPath is midge-agent beside this program, or else on PATH.
+func agentPath() string {
+	const name = "midge-agent"
+	if self, err := os.Executable(); err == nil {
+		if path := filepath.Join(filepath.Dir(self), name); isFile(path) {
+			return path
+		}
+	}
+	return name
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
