@@ -108,6 +108,9 @@ func (c *Client) statusError(r request, response *http.Response) error {
 	case status == http.StatusForbidden:
 		return &ForbiddenError{URL: c.URL(), Team: c.options.Team, Message: message}
 	case status == http.StatusNotFound && r.about != "":
+		if message == r.about+" not found" {
+			message = "" // which NotFoundError says at greater length
+		}
 		return &NotFoundError{What: r.about, URL: c.URL(), Message: message}
 	default:
 		return &ServerError{URL: c.URL(), Status: status, Message: message, RetryAfter: retryAfter(response.Header)}

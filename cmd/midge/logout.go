@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,15 +28,13 @@ func newLogoutCommand(p *program) *cobra.Command {
 			case all && p.flags.target == "":
 				err = file.Update(func(targets map[string]client.Target) error {
 					for name, target := range targets {
-						target.Token = nil
-						targets[name] = target
+						targets[name] = p.loggedOut(command.Context(), name, target)
 					}
 					return nil
 				})
 			case !all && name != "":
 				err = p.changeTarget(file, name, func(targets map[string]client.Target, target client.Target) error {
-					target.Token = nil
-					targets[name] = target
+					targets[name] = p.loggedOut(command.Context(), name, target)
 					return nil
 				})
 			default:
@@ -53,6 +53,30 @@ func newLogoutCommand(p *program) *cobra.Command {
 	}
 	command.Flags().BoolVarP(&all, "all", "a", false, "all targets")
 	return command
+}
+
+// logoutTimeout is how long a server may take to end a token.
+const logoutTimeout = 5 * time.Second
+
+// loggedOut gives the target without its token, which the server ends if it can be
+// reached: the login is forgotten here in any case.
+func (p *program) loggedOut(ctx context.Context, name string, target client.Target) client.Target {
+	if target.Token == nil {
+		return target
+	}
+	c, err := p.clientOf(name, target)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, logoutTimeout)
+		err = c.Logout(ctx)
+		cancel()
+		c.Close()
+	}
+	var known *client.UnauthorizedError
+	if err != nil && !errors.As(err, &known) && !p.flags.quiet {
+		fmt.Fprintf(p.stderr, "the server of %s was not told, and the token stays valid until it expires\n", name)
+	}
+	target.Token = nil
+	return target
 }
 
 // changeTarget changes one of midge's own targets.

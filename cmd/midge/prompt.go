@@ -35,6 +35,22 @@ func (p *program) ask(question string) (string, error) {
 	return line, nil
 }
 
+// confirm asks a question whose answer is to be yes, and gives an error when it is not.
+func (p *program) confirm(question string) error {
+	if !p.canAsk() {
+		return errors.New("there is no terminal to ask whether that is meant; say so with --non-interactive")
+	}
+	answer, err := p.ask(question + " [yN]: ")
+	if err != nil && err != errNoAnswer {
+		return err
+	}
+	switch strings.ToLower(answer) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("nothing was done")
+}
+
 // oneByte reads one byte at a time.
 type oneByte struct{ io.Reader }
 
