@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -104,10 +105,17 @@ func (c *Client) statusError(r request, response *http.Response) error {
 	case status >= 300 && status < 400:
 		return &RedirectError{URL: c.URL(), Target: c.options.Target, To: redirectTarget(response)}
 	case status == http.StatusUnauthorized:
-		return &UnauthorizedError{URL: c.URL(), Target: c.options.Target, Anonymous: c.options.Token == ""}
+		token := ""
+		if c.options.Token != "" {
+			token = cmp.Or(c.options.TokenName, "your token")
+		}
+		return &UnauthorizedError{URL: c.URL(), Target: c.options.Target, Token: token}
 	case status == http.StatusForbidden:
 		return &ForbiddenError{URL: c.URL(), Team: c.options.Team, Message: message}
 	case status == http.StatusNotFound && r.about != "":
+		if message == r.about+" not found" {
+			message = "" // which NotFoundError says at greater length
+		}
 		return &NotFoundError{What: r.about, URL: c.URL(), Message: message}
 	default:
 		return &ServerError{URL: c.URL(), Status: status, Message: message, RetryAfter: retryAfter(response.Header)}

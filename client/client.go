@@ -33,6 +33,8 @@ type Options struct {
 	Team string
 	// Token is sent with every request; "" sends none, as a unix socket allows.
 	Token string
+	// TokenName is what the user calls the token, for error messages; "" is "your token".
+	TokenName string
 	// Target is what the user calls this server, for the commands in error messages; may be "".
 	Target string
 	// TLS is how an https server is trusted; the zero value trusts whom the system trusts.

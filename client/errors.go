@@ -109,15 +109,15 @@ func (e *RedirectError) Error() string {
 type UnauthorizedError struct {
 	URL    string
 	Target string
-	// Anonymous is true when no token was sent, false when the token was not accepted.
-	Anonymous bool
+	// Token is what the user calls the token that was not accepted; "" when none was sent.
+	Token string
 }
 
 func (e *UnauthorizedError) Error() string {
-	if e.Anonymous {
+	if e.Token == "" {
 		return fmt.Sprintf("%s wants to know who you are; log in with: %s", e.URL, loginCommand(e.Target, e.URL))
 	}
-	return fmt.Sprintf("%s does not accept your token, it may have expired; log in again with: %s", e.URL, loginCommand(e.Target, e.URL))
+	return fmt.Sprintf("%s does not accept %s, it may have expired; log in again with: %s", e.URL, e.Token, loginCommand(e.Target, e.URL))
 }
 
 // loginCommand gives the command that logs in to a target, or to a URL that has no name yet.

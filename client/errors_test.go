@@ -49,6 +49,8 @@ func TestAnswersBecomeSentences(t *testing.T) {
 			`you are not allowed to do this at URL as a member of team "main" (viewers only look); see "midge userinfo" for your teams and roles`},
 		{"not found", answer(404, "", ""),
 			`there is no build 12 at URL, or it belongs to another team`},
+		{"not found, as midge says it", answer(404, "application/json", `{"errors":["build 12 not found"]}`),
+			`there is no build 12 at URL, or it belongs to another team`},
 		{"not found, with a sentence", answer(404, "application/json", `{"error":"build 12 was deleted yesterday"}`),
 			`build 12 was deleted yesterday`},
 		{"bad gateway", answer(502, "text/html", "<html>502</html>"),

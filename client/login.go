@@ -76,6 +76,12 @@ func (c *Client) loginError(err error) error {
 	return &LoginError{URL: c.URL(), Message: "one of them is wrong"}
 }
 
+// Logout has a midge server end the client's token. A Concourse does not know how to,
+// and lets it expire.
+func (c *Client) Logout(ctx context.Context) error {
+	return c.call(ctx, request{method: http.MethodGet, path: "/sky/logout"}, nil)
+}
+
 // User asks who the client's token belongs to.
 func (c *Client) User(ctx context.Context) (api.User, error) {
 	var user api.User

@@ -67,9 +67,18 @@ func (t Target) Options(name string) (Options, error) {
 	return options, nil
 }
 
+// OfTarget gives a client of a target as it was saved.
+func OfTarget(name string, target Target) (*Client, error) {
+	options, err := target.Options(name)
+	if err != nil {
+		return nil, err
+	}
+	return New(options)
+}
+
 // TargetFile is where targets are saved. Many processes may use one file at once.
 type TargetFile struct {
-	// Path is midge's own file. It need not exist.
+	// Path is midge's own file. It need not exist; "" is a place for none.
 	Path string
 	// FlyPath is fly's; it is read, and never written. "" for none.
 	FlyPath string
@@ -143,6 +152,9 @@ func onlyTarget(targets map[string]Target) string {
 // Update changes midge's own targets by change, while no other process does. What
 // change leaves in the map is saved; an error of it leaves the file as it was.
 func (f TargetFile) Update(change func(targets map[string]Target) error) error {
+	if f.Path == "" {
+		return errors.New("there is no place for saved targets; set HOME")
+	}
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
 		return fmt.Errorf("make the directory of the targets file: %w", err)
 	}
@@ -171,7 +183,7 @@ func (f TargetFile) Update(change func(targets map[string]Target) error) error {
 // readTargets reads one file; one that is not there has no targets.
 func readTargets(path string) (map[string]Target, error) {
 	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if path == "" || errors.Is(err, fs.ErrNotExist) {
 		return map[string]Target{}, nil
 	}
 	if err != nil {

@@ -45,15 +45,10 @@ func Prepare(request Request) (*Execution, error) {
 // package client, and those of the files that are sent or brought home.
 func (e *Execution) Run(ctx context.Context, c *client.Client, abort <-chan struct{}, observe func(Progress)) (Outcome, error) {
 	observe = oneAtATime(observe)
-	info, err := c.Info(ctx)
+	build, err := e.start(ctx, c, abort, observe)
 	if err != nil {
 		return Outcome{}, err
 	}
-	build, err := e.start(ctx, c, info, abort, observe)
-	if err != nil {
-		return Outcome{}, err
-	}
-	observe(Created{Build: build, URL: buildURL(c, info, build)})
 	if e.request.Background {
 		return Outcome{BuildID: build.ID, Status: build.Status}, nil
 	}
@@ -76,11 +71,15 @@ func oneAtATime(observe func(Progress)) func(Progress) {
 
 // start sends the inputs and creates the build. Until it is created, abort only keeps
 // it from being.
-func (e *Execution) start(ctx context.Context, c *client.Client, info api.Info, abort <-chan struct{}, observe func(Progress)) (api.Build, error) {
-	sending, cancel := context.WithCancelCause(ctx)
+func (e *Execution) start(ctx context.Context, c *client.Client, abort <-chan struct{}, observe func(Progress)) (api.Build, error) {
+	early, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer onClose(abort, func() { cancel(ErrAbortedEarly) })()
-	artifacts, err := e.sendInputs(sending, c, info, observe)
+	info, err := c.Info(early)
+	if err != nil {
+		return api.Build{}, err
+	}
+	artifacts, err := e.sendInputs(early, c, info, observe)
 	if err != nil {
 		return api.Build{}, err
 	}
@@ -97,7 +96,13 @@ func (e *Execution) start(ctx context.Context, c *client.Client, info api.Info, 
 			}
 		}
 	}
-	return c.CreateBuild(ctx, plan)
+	// Not early: a build that may have been created must be known, to be aborted.
+	build, err := c.CreateBuild(ctx, plan)
+	if err != nil {
+		return api.Build{}, err
+	}
+	observe(Created{Build: build, URL: buildURL(c, info, build)})
+	return build, nil
 }
 
 // await follows the build to its end, and aborts it when told to.

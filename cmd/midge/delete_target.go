@@ -16,11 +16,9 @@ func newDeleteTargetCommand(p *program) *cobra.Command {
 		GroupID: groupTargets,
 		Short:   "Forget a saved target",
 		RunE: func(command *cobra.Command, args []string) error {
-			file, err := p.targetFile()
-			if err != nil {
-				return err
-			}
+			file := p.targetFile()
 			name := p.targetName()
+			var err error
 			switch {
 			case all:
 				err = file.Update(func(targets map[string]client.Target) error {

@@ -25,11 +25,8 @@ func newEditTargetCommand(p *program) *cobra.Command {
 			case newName == "" && url == "" && team == "":
 				return errors.New("there is nothing to change; see midge edit-target --help")
 			}
-			file, err := p.targetFile()
-			if err != nil {
-				return err
-			}
-			err = p.changeTarget(file, name, func(targets map[string]client.Target, target client.Target) error {
+			file := p.targetFile()
+			err := p.changeTarget(file, name, func(targets map[string]client.Target, target client.Target) error {
 				target.URL, target.Team = cmp.Or(url, target.URL), cmp.Or(team, target.Team)
 				if _, taken := targets[newName]; taken && newName != name {
 					return fmt.Errorf("there is a target %q already; delete it first with: midge -t %s delete-target", newName, newName)

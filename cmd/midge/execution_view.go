@@ -65,7 +65,7 @@ func (v *executionView) advance(name string, bytes, total int64) {
 	bar := v.bar[name]
 	if bar == nil {
 		if v.bars == nil {
-			v.bars = mpb.New(mpb.WithOutput(v.program.stderr), mpb.WithWidth(40))
+			v.bars = mpb.New(mpb.WithOutput(v.program.stderr.File), mpb.WithWidth(40))
 		}
 		bar = newBar(v.bars, name, total)
 		v.bar[name] = bar

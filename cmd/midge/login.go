@@ -55,10 +55,7 @@ Scripts may do without: MIDGE_TARGET may be an URL, and MIDGE_TOKEN a token for 
 
 // login logs in to the target that the flags describe, and saves it.
 func (p *program) login(ctx context.Context, flags loginFlags) error {
-	file, err := p.targetFile()
-	if err != nil {
-		return err
-	}
+	file := p.targetFile()
 	name, target, err := p.loginTarget(file, flags)
 	if err != nil {
 		return err
@@ -168,11 +165,7 @@ func (p *program) askToken(ctx context.Context, c *client.Client, flags loginFla
 
 // checkTeam tells whether the user of a target's token is in its team.
 func (p *program) checkTeam(ctx context.Context, name string, target client.Target) error {
-	options, err := target.Options(name)
-	if err != nil {
-		return err
-	}
-	c, err := client.New(options)
+	c, err := client.OfTarget(name, target)
 	if err != nil {
 		return err
 	}
@@ -181,9 +174,20 @@ func (p *program) checkTeam(ctx context.Context, name string, target client.Targ
 	if err != nil {
 		return err
 	}
-	if _, member := user.Teams[target.Team]; member || user.IsAdmin {
+	teams := slices.Sorted(maps.Keys(user.Teams))
+	if user.IsAdmin {
+		all, err := c.Teams(ctx)
+		if err != nil {
+			return err
+		}
+		teams = teams[:0]
+		for _, team := range all {
+			teams = append(teams, team.Name)
+		}
+	}
+	if slices.Contains(teams, target.Team) {
 		return nil
 	}
-	teams := strings.Join(slices.Sorted(maps.Keys(user.Teams)), ", ")
-	return fmt.Errorf("the user %q is not in the team %q; choose one of theirs with -n: %s", user.Name, target.Team, cmp.Or(teams, "they have none"))
+	theirs := cmp.Or(strings.Join(teams, ", "), "they have none")
+	return fmt.Errorf("the user %q is not in the team %q; choose one of theirs with -n: %s", user.Name, target.Team, theirs)
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,35 +19,19 @@ func newLogoutCommand(p *program) *cobra.Command {
 		GroupID: groupTargets,
 		Short:   "Forget the login to a target",
 		RunE: func(command *cobra.Command, args []string) error {
-			file, err := p.targetFile()
-			if err != nil {
-				return err
-			}
 			name := p.targetName()
 			switch {
 			case all && p.flags.target == "":
-				err = file.Update(func(targets map[string]client.Target) error {
-					for name, target := range targets {
-						target.Token = nil
-						targets[name] = target
-					}
-					return nil
-				})
-			case !all && name != "":
-				err = p.changeTarget(file, name, func(targets map[string]client.Target, target client.Target) error {
-					target.Token = nil
-					targets[name] = target
-					return nil
-				})
-			default:
+				name = ""
+			case all || name == "":
 				return errors.New("name a target with -t, or choose --all")
 			}
-			switch {
-			case err != nil:
+			if err := p.logout(command.Context(), name); err != nil {
 				return err
-			case all:
+			}
+			if all {
 				p.report("logged out of all targets")
-			default:
+			} else {
 				p.report("logged out of target: %s", name)
 			}
 			return nil
@@ -53,6 +39,58 @@ func newLogoutCommand(p *program) *cobra.Command {
 	}
 	command.Flags().BoolVarP(&all, "all", "a", false, "all targets")
 	return command
+}
+
+// logout forgets the login to one of midge's own targets, or to all when name is "".
+func (p *program) logout(ctx context.Context, name string) error {
+	file := p.targetFile()
+	targets, err := file.Load()
+	if err != nil {
+		return err
+	}
+	forget := func(targets map[string]client.Target, name string) {
+		target := targets[name]
+		target.Token = nil
+		targets[name] = target
+	}
+	if name == "" {
+		for name, target := range targets {
+			p.endToken(ctx, name, target)
+		}
+		return file.Update(func(targets map[string]client.Target) error {
+			for name := range targets {
+				forget(targets, name)
+			}
+			return nil
+		})
+	}
+	p.endToken(ctx, name, targets[name])
+	return p.changeTarget(file, name, func(targets map[string]client.Target, _ client.Target) error {
+		forget(targets, name)
+		return nil
+	})
+}
+
+// endTimeout is how long a server may take to end a token.
+const endTimeout = 5 * time.Second
+
+// endToken has the target's server end its token. One that cannot be told is no error:
+// the login is forgotten here in any case.
+func (p *program) endToken(ctx context.Context, name string, target client.Target) {
+	if target.Token == nil || target.Fly {
+		return
+	}
+	c, err := client.OfTarget(name, target)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, endTimeout)
+		err = c.Logout(ctx)
+		cancel()
+		c.Close()
+	}
+	var ended *client.UnauthorizedError
+	if err != nil && !errors.As(err, &ended) && !p.flags.quiet {
+		fmt.Fprintf(p.stderr, "the server of %s was not told, and the token stays valid until it expires\n", name)
+	}
 }
 
 // changeTarget changes one of midge's own targets.

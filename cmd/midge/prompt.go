@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 
 	"golang.org/x/term"
@@ -35,42 +33,48 @@ func (p *program) ask(question string) (string, error) {
 	return line, nil
 }
 
+// confirm asks a question whose answer is to be yes, and gives an error when it is not.
+func (p *program) confirm(question string) error {
+	if !p.canAsk() {
+		return errors.New("there is no terminal to ask whether that is meant; say so with --non-interactive")
+	}
+	answer, err := p.ask(question + " [yN]: ")
+	if err != nil && err != errNoAnswer {
+		return err
+	}
+	switch strings.ToLower(answer) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("nothing was done")
+}
+
 // oneByte reads one byte at a time.
 type oneByte struct{ io.Reader }
 
 func (r oneByte) Read(b []byte) (int, error) { return r.Reader.Read(b[:min(1, len(b))]) }
 
-// askSecret asks for a line of text without showing it.
-func (p *program) askSecret(question string) (string, error) {
-	fmt.Fprint(p.stderr, question)
+// askSecret asks for a line of text without showing it. An interrupt is an error.
+func (p *program) askSecret(question string) (secret string, err error) {
 	fd := int(p.stdin.Fd())
-	before, err := term.GetState(fd)
+	// The echo is off before the question is there, or hasty fingers would be shown.
+	before, err := term.MakeRaw(fd)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("switch off the terminal's echo: %w", err)
 	}
-	// An interrupt must not leave the terminal without its echo.
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt)
-	defer signal.Stop(interrupted)
-	type answer struct {
-		secret []byte
-		err    error
+	defer func() { err = errors.Join(err, term.Restore(fd, before)) }()
+	secret, err = term.NewTerminal(console{p.stdin, p.stderr}, "").ReadPassword(question)
+	switch {
+	case err == io.EOF:
+		return "", errors.New("interrupted")
+	case err == nil && secret == "":
+		return "", errNoAnswer
 	}
-	answered := make(chan answer, 1)
-	go func() {
-		secret, err := term.ReadPassword(fd)
-		answered <- answer{secret, err}
-	}()
-	select {
-	case a := <-answered:
-		fmt.Fprintln(p.stderr)
-		if a.err == nil && len(a.secret) == 0 {
-			a.err = errNoAnswer
-		}
-		return string(a.secret), a.err
-	case <-interrupted:
-		err := term.Restore(fd, before)
-		fmt.Fprintln(p.stderr)
-		return "", errors.Join(errors.New("interrupted"), err)
-	}
+	return secret, err
+}
+
+// console is both directions of a terminal.
+type console struct {
+	io.Reader
+	io.Writer
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -40,7 +39,7 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		&cobra.Group{ID: groupOther, Title: "What a server has:"},
 	)
 	for _, command := range []*cobra.Command{
-		newExecuteCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
+		newExecuteCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p), newClearTaskCacheCommand(p),
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
@@ -101,18 +100,28 @@ func unknownCommand(root *cobra.Command, name string) error {
 
 // flagError says what is wrong with a flag, and names the nearest there is.
 func flagError(command *cobra.Command, err error) error {
-	var missing *pflag.NotExistError
-	if !errors.As(err, &missing) {
-		return fmt.Errorf("%w; see %s --help", err, command.CommandPath())
+	var (
+		missing   *pflag.NotExistError
+		valueless *pflag.ValueRequiredError
+		invalid   *pflag.InvalidValueError
+	)
+	path := command.CommandPath()
+	switch {
+	case errors.As(err, &valueless):
+		return fmt.Errorf("%s needs a value after --%s; see %s --help", path, valueless.GetFlag().Name, path)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("%q is no value for --%s of %s; see %s --help", invalid.GetValue(), invalid.GetFlag().Name, path, path)
+	case !errors.As(err, &missing):
+		return fmt.Errorf("%w; see %s --help", err, path)
 	}
 	name := missing.GetSpecifiedName()
 	if missing.GetSpecifiedShortnames() != "" {
-		return fmt.Errorf("%s has no flag -%s; see %s --help", command.CommandPath(), name, command.CommandPath())
+		return fmt.Errorf("%s has no flag -%s; see %s --help", path, name, path)
 	}
 	var known []string
 	command.Flags().VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
-	if nearest := api.Nearest(strings.ToLower(name), known); nearest != "" {
-		return fmt.Errorf("%s has no flag --%s; did you mean --%s?", command.CommandPath(), name, nearest)
+	if nearest := api.Nearest(name, known); nearest != "" {
+		return fmt.Errorf("%s has no flag --%s; did you mean --%s?", path, name, nearest)
 	}
-	return fmt.Errorf("%s has no flag --%s; see %s --help", command.CommandPath(), name, command.CommandPath())
+	return fmt.Errorf("%s has no flag --%s; see %s --help", path, name, path)
 }

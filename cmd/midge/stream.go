@@ -15,9 +15,9 @@ type stream struct {
 
 func newStream(file *os.File, lookupEnv func(string) (string, bool)) *stream {
 	terminal := term.IsTerminal(int(file.Fd()))
-	_, plain := lookupEnv("NO_COLOR")
+	plain, _ := lookupEnv("NO_COLOR")
 	name, _ := lookupEnv("TERM")
-	return &stream{File: file, terminal: terminal, colour: terminal && !plain && name != "dumb"}
+	return &stream{File: file, terminal: terminal, colour: terminal && plain == "" && name != "dumb"}
 }
 
 // style is what a terminal is told before a text.

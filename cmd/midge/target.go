@@ -11,17 +11,17 @@ import (
 	"midge/client"
 )
 
-// targetFile gives where targets are saved.
-func (p *program) targetFile() (client.TargetFile, error) {
-	config, err := os.UserConfigDir()
-	if err != nil {
-		return client.TargetFile{}, fmt.Errorf("there is no place for saved targets (%w); set HOME", err)
+// targetFile gives where targets are saved. Without a home they are nowhere, which
+// matters only to those who want to save one.
+func (p *program) targetFile() client.TargetFile {
+	var file client.TargetFile
+	if config, err := os.UserConfigDir(); err == nil {
+		file.Path = filepath.Join(config, "midge", "targets.yml")
 	}
-	file := client.TargetFile{Path: filepath.Join(config, "midge", "targets.yml")}
 	if home, err := os.UserHomeDir(); err == nil {
 		file.FlyPath = filepath.Join(home, ".flyrc")
 	}
-	return file, nil
+	return file
 }
 
 // targetName gives what the command line or the environment chooses, "" for nothing.
@@ -35,11 +35,7 @@ func (p *program) targetName() string {
 
 // client gives a client of the chosen target.
 func (p *program) client() (*client.Client, error) {
-	file, err := p.targetFile()
-	if err != nil {
-		return nil, err
-	}
-	name, target, err := file.Select(p.targetName())
+	name, target, err := p.targetFile().Select(p.targetName())
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +49,7 @@ func (p *program) clientOf(name string, target client.Target) (*client.Client, e
 		return nil, err
 	}
 	if token, ok := p.lookupEnv("MIDGE_TOKEN"); ok && token != "" {
-		options.Token = token
+		options.Token, options.TokenName = token, "the token in MIDGE_TOKEN"
 	}
 	if p.flags.team != "" {
 		options.Team = p.flags.team

@@ -28,10 +28,7 @@ func newTargetsCommand(p *program) *cobra.Command {
 		Long: `List the targets that are saved, those of fly in ~/.flyrc included. The server's socket on
 this machine is the target "local" and needs no saving.`,
 		RunE: func(command *cobra.Command, args []string) error {
-			file, err := p.targetFile()
-			if err != nil {
-				return err
-			}
+			file := p.targetFile()
 			targets, err := file.Load()
 			if err != nil {
 				return err

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"os/signal"
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -36,8 +33,7 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 				return err
 			}
 			defer c.Close()
-			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
+			ctx := command.Context()
 			id, err := watchedBuild(ctx, c, build, page)
 			if err != nil {
 				return err

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmdtest"
+
+	"midge/server/servertest"
+)
+
+var update = flag.Bool("update", false, "write what commands print into testdata/*.ct")
+
+// asMidge makes the test binary midge itself, for tests that need a process of it.
+const asMidge = "MIDGE_TEST_RUN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMidge) != "" {
+		os.Exit(run())
+	}
+	os.Exit(m.Run())
+}
+
+// environment is what the commands of testdata see. Each file has a server of its own.
+type environment struct {
+	server *servertest.Server
+}
+
+// start gives a file its server, a home, and the files of testdata/workspace.
+func (e *environment) start(workspace string) func(dir string) error {
+	return func(dir string) error {
+		if err := e.stop(); err != nil {
+			return err
+		}
+		server, err := servertest.NewServer(servertest.Options{})
+		if err != nil {
+			return err
+		}
+		e.server = server
+		for name, value := range map[string]string{
+			"HOME":            dir + "/home",
+			"XDG_CONFIG_HOME": dir + "/home/.config",
+			"TZ":              "UTC",
+			"MIDGE_TARGET":    "unix://" + server.Socket,
+			"MIDGE_TOKEN":     "",
+			"SERVER":          server.URL,
+			"NO_COLOR":        "",
+		} {
+			if err := os.Setenv(name, value); err != nil {
+				return err
+			}
+		}
+		return os.CopyFS(dir, os.DirFS(workspace))
+	}
+}
+
+func (e *environment) stop() error {
+	if e.server == nil {
+		return nil
+	}
+	err := e.server.Close()
+	e.server = nil
+	return err
+}
+
+// What differs from run to run, and what testdata has instead.
+var scrubs = []struct {
+	pattern *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d[+-]\d{4}`), "2026-01-02@15:04:05+0000"},
+	{regexp.MustCompile(`\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d UTC`), "Sat, 03 Jan 2026 15:04:05 UTC"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?s\b`), "1s"},
+	{regexp.MustCompile(`· \S+ .?B sent`), "· 150 B sent"},
+	{regexp.MustCompile(`: \S+ .?B received`), ": 150 B received"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "6c2a4a9e-9f6b-4a3e-8c61-0d9f4f7c1b2a"},
+	{regexp.MustCompile(`"(start|end|create)_time": \d+`), `"${1}_time": 1767366245`},
+}
+
+// scrubbed gives what a command prints with all that differs from run to run replaced.
+func (e *environment) scrubbed(command cmdtest.CommandFunc) cmdtest.CommandFunc {
+	return func(args []string, inputFile string) ([]byte, error) {
+		output, err := command(args, inputFile)
+		text := strings.ReplaceAll(string(output), e.server.URL, "http://127.0.0.1:18080")
+		text = strings.ReplaceAll(text, e.server.Socket, "/run/midge/midge.sock")
+		for _, scrub := range scrubs {
+			text = scrub.pattern.ReplaceAllString(text, scrub.instead)
+		}
+		return []byte(text), err
+	}
+}
+
+// TestCommands runs the commands of testdata/*.ct, which show every command at work.
+func TestCommands(t *testing.T) {
+	suite, err := cmdtest.Read("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	workspace, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restoreEnvironment(t)
+	var e environment
+	suite.Setup = e.start(workspace + "/testdata/workspace")
+	suite.Commands["midge"] = e.scrubbed(cmdtest.InProcessProgram("midge", run))
+	ls, err := exec.LookPath("ls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite.Commands["ls"] = cmdtest.Program(ls)
+	suite.DisableLogging = true
+	suite.Run(t, *update)
+	if err := e.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// restoreEnvironment puts the environment back when the test ends.
+func restoreEnvironment(t *testing.T) {
+	before := os.Environ()
+	t.Cleanup(func() {
+		os.Clearenv()
+		var errs []error
+		for _, entry := range before {
+			name, value, _ := strings.Cut(entry, "=")
+			errs = append(errs, os.Setenv(name, value))
+		}
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	})
+}
