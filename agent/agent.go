@@ -21,7 +21,7 @@ package agent
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
+	"strings"
 )
 
 // Files of a container's directory that are the agent's. The runtime's config.json
@@ -51,11 +51,14 @@ const (
 // started it that the container is up, or why it is not.
 const readyDescriptor = 3
 
-var validID = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+// ValidID tells whether a container or a process may be called that: 1 to 64 of a-z, 0-9 and '-'.
+func ValidID(id string) bool {
+	return len(id) >= 1 && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
 
 // processPath gives a process's directory in its container's.
 func processPath(dir, id string) (string, error) {
-	if !validID.MatchString(id) {
+	if !ValidID(id) {
 		return "", &Error{Kind: ErrorSpec, Message: fmt.Sprintf("%q is no id of a process: it is 1 to 64 of a-z, 0-9 and '-'", id)}
 	}
 	return filepath.Join(dir, processDir, id), nil

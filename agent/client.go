@@ -19,6 +19,7 @@ import (
 
 	"midge/agent/frame"
 	"midge/agent/pid1"
+	"midge/agent/record"
 )
 
 // ErrDown tells that the container is not up: it has no supervisor.
@@ -150,7 +151,7 @@ func (c *Client) Process(id string) (Process, error) {
 	if err != nil {
 		return Process{}, notFound(id)
 	}
-	p, err := readJSON[Process](filepath.Join(path, specFile))
+	p, err := record.Read[Process](filepath.Join(path, specFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Process{}, notFound(id)
 	}
@@ -176,7 +177,7 @@ func (c *Client) exit(id string) (Exit, bool, error) {
 	if err != nil {
 		return Exit{}, false, err
 	}
-	exit, err := readJSON[Exit](filepath.Join(path, exitFile))
+	exit, err := record.Read[Exit](filepath.Join(path, exitFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Exit{}, false, nil
 	}

@@ -1,14 +1,12 @@
 package agent
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"midge/agent/record"
 )
 
 // Config is what a supervisor is told about its container.
@@ -34,36 +32,12 @@ type Config struct {
 
 // WriteConfig writes the configuration into the container's directory.
 func WriteConfig(dir string, config Config) error {
-	return writeJSON(filepath.Join(dir, configFile), config)
+	return record.Write(filepath.Join(dir, configFile), config)
 }
 
 // ReadConfig reads it from there. That there is none is an fs.ErrNotExist.
 func ReadConfig(dir string) (Config, error) {
-	return readJSON[Config](filepath.Join(dir, configFile))
-}
-
-// writeJSON writes a file as a whole or not at all.
-func writeJSON(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-func readJSON[T any](path string) (T, error) {
-	var v T
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return v, err
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("read %s: %w", path, err)
-	}
-	return v, nil
+	return record.Read[Config](filepath.Join(dir, configFile))
 }
 
 func exists(path string) (bool, error) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"midge/agent/pid1"
+	"midge/agent/record"
 	"midge/agent/spool"
 )
 
@@ -73,7 +74,7 @@ func newProcess(containerDir string, spec Process) (*process, error) {
 		followers: make(map[*follower]struct{}),
 	}
 	p.room = sync.NewCond(&p.mu)
-	if err := writeJSON(filepath.Join(dir, specFile), spec); err != nil {
+	if err := record.Write(filepath.Join(dir, specFile), spec); err != nil {
 		return nil, errors.Join(err, p.discard())
 	}
 	if p.spool, err = spool.Create(filepath.Join(dir, spoolDir), spec.Scrollback); err != nil {
@@ -307,7 +308,7 @@ func (p *process) finish(exit Exit) {
 	if p.spoolErr != nil {
 		exit.Error = p.spoolErr.Error()
 	}
-	if err := writeJSON(filepath.Join(p.dir, exitFile), exit); err != nil {
+	if err := record.Write(filepath.Join(p.dir, exitFile), exit); err != nil {
 		slog.Error("exit status is lost", "process", p.spec.ID, "error", err)
 	}
 	p.finished = true

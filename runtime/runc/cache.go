@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"midge/agent/record"
 	"midge/runtime"
 )
 
@@ -52,18 +52,11 @@ func (s *cacheStore) keyDir(key string) string { return filepath.Join(s.dir, cac
 
 // read reads a key's record; one that was never kept has an empty one.
 func (s *cacheStore) read(handle string) (cacheRecord, error) {
-	b, err := os.ReadFile(filepath.Join(s.dir, handle, cacheFile))
+	r, err := record.Read[cacheRecord](filepath.Join(s.dir, handle, cacheFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cacheRecord{}, nil
 	}
-	if err != nil {
-		return cacheRecord{}, err
-	}
-	var r cacheRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return cacheRecord{}, fmt.Errorf("read the record of %s: %w", handle, err)
-	}
-	return r, nil
+	return r, err
 }
 
 // current gives the directory with a key's content, "" when it has none.
@@ -98,7 +91,7 @@ func (s *cacheStore) list() ([]runtime.VolumeInfo, error) {
 func (s *cacheStore) replace(key, generation string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return writeJSON(filepath.Join(s.keyDir(key), cacheFile), cacheRecord{Key: key, Generation: generation})
+	return record.Write(filepath.Join(s.keyDir(key), cacheFile), cacheRecord{Key: key, Generation: generation})
 }
 
 // KeepCaches implements runtime.Container.

@@ -34,8 +34,8 @@ func (w *Worker) cgroup(handle string) string {
 }
 
 // writeRuntimeConfig writes what the OCI runtime reads.
-func (w *Worker) writeRuntimeConfig(dir string, spec runtime.ContainerSpec, volumes []volume) error {
-	config, err := w.runtimeConfig(spec, volumes)
+func (w *Worker) writeRuntimeConfig(dir string, spec runtime.ContainerSpec, root rootfs, volumes []volume) error {
+	config, err := w.runtimeConfig(spec, root, volumes)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (w *Worker) writeRuntimeConfig(dir string, spec runtime.ContainerSpec, volu
 	return os.WriteFile(filepath.Join(dir, "config.json"), b, 0o600)
 }
 
-func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, volumes []volume) (*specs.Spec, error) {
+func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, root rootfs, volumes []volume) (*specs.Spec, error) {
 	capabilities, err := w.capabilities(spec.Privileged)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, volumes []volume) (*s
 		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
 	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
-	config.Linux.Seccomp, err = seccompProfile()
+	config.Linux.Seccomp, err = seccompProfile(root.compat)
 	return config, err
 }
 
@@ -92,8 +92,20 @@ func hostname(spec runtime.ContainerSpec) string {
 	return spec.Handle
 }
 
-// seccompProfile is that of every unprivileged container.
-var seccompProfile = sync.OnceValues(func() (*specs.LinuxSeccomp, error) {
+// seccompProfile is that of every unprivileged container. For the programs of
+// narrower architectures, whom nearly no image has, the runtime needs as long to
+// compile it as for all else that makes a container.
+func seccompProfile(compat bool) (*specs.LinuxSeccomp, error) {
+	profile, err := defaultSeccomp()
+	if err != nil || compat || len(profile.Architectures) == 0 {
+		return profile, err
+	}
+	native := *profile
+	native.Architectures = profile.Architectures[:1]
+	return &native, nil
+}
+
+var defaultSeccomp = sync.OnceValues(func() (*specs.LinuxSeccomp, error) {
 	capabilities := pid1.UnprivilegedCapabilities()
 	return seccomp.GetDefaultProfile(&specs.Spec{
 		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilities}},

@@ -43,7 +43,7 @@ func (w *Worker) FindOrCreateContainer(ctx context.Context, spec runtime.Contain
 
 // checkSpec refuses what no container can be made of.
 func checkSpec(spec runtime.ContainerSpec) error {
-	if !validHandle.MatchString(spec.Handle) {
+	if !agent.ValidID(spec.Handle) {
 		return &runtime.SpecError{Message: fmt.Sprintf("%q is no handle of a container: it is 1 to 64 of a-z, 0-9 and '-'", spec.Handle)}
 	}
 	if !filepath.IsAbs(spec.Dir) {
@@ -54,7 +54,7 @@ func checkSpec(spec runtime.ContainerSpec) error {
 
 // holdAgain keeps the artifacts of a container's inputs as they are, for a
 // container that an earlier worker made.
-func (w *Worker) holdAgain(ctx context.Context, r record, spec runtime.ContainerSpec) error {
+func (w *Worker) holdAgain(ctx context.Context, r containerRecord, spec runtime.ContainerSpec) error {
 	w.mu.Lock()
 	_, held := w.releases[r.Handle]
 	w.mu.Unlock()
@@ -89,11 +89,11 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 	if err := os.Chmod(filepath.Join(dir, "rootfs"), 0o755); err != nil {
 		return err
 	}
-	rootfs, err := w.prepareRootfs(ctx, spec, dir)
+	root, err := w.prepareRootfs(ctx, spec, dir)
 	if err != nil {
 		return err
 	}
-	r := record{Handle: spec.Handle}
+	r := containerRecord{Handle: spec.Handle}
 	if r.Volumes, err = w.prepareVolumes(ctx, spec, dir); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 		Runtime:     w.runtime,
 		RuntimeRoot: w.runtimeRoot(),
 		Cgroup:      w.cgroup(spec.Handle),
-		Mounts:      rootfs,
+		Mounts:      root.mounts,
 		WorkingDir:  spec.Dir,
 		Env:         spec.Env,
 		User:        spec.User,
@@ -125,7 +125,7 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 	if err := agent.WriteConfig(dir, config); err != nil {
 		return err
 	}
-	if err := w.writeRuntimeConfig(dir, spec, r.Volumes); err != nil {
+	if err := w.writeRuntimeConfig(dir, spec, root, r.Volumes); err != nil {
 		return err
 	}
 	if err := agent.Launch(ctx, w.options.Agent, dir); err != nil {

@@ -44,7 +44,10 @@ func prepareHostImage(dir string, hide []string) (*hostImage, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
-	h := &hostImage{layers: make(map[string][]string), links: make(map[string]string)}
+	h := &hostImage{
+		layers: make(map[string][]string),
+		links:  map[string]string{"var/run": "/run", "var/lock": "/run/lock"},
+	}
 	for _, name := range hostDirs {
 		path := "/" + name
 		info, err := os.Lstat(path)
@@ -144,45 +147,50 @@ func (h *hostImage) hide(dir, path string) error {
 }
 
 // prepare makes a container's root directory.
-func (h *hostImage) prepare(spec runtime.ContainerSpec, dir string) ([]agent.Mount, error) {
-	rootfs := filepath.Join(dir, "rootfs")
-	for _, d := range emptyDirs {
-		path := filepath.Join(rootfs, d.name)
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return nil, err
-		}
-		if err := os.Chmod(path, d.mode); err != nil {
-			return nil, err
-		}
-	}
-	links := map[string]string{"var/run": "/run", "var/lock": "/run/lock"}
-	for name, target := range h.links {
-		links[name] = target
-	}
-	for name, target := range links {
-		if err := os.Symlink(target, filepath.Join(rootfs, name)); err != nil {
-			return nil, err
-		}
+func (h *hostImage) prepare(spec runtime.ContainerSpec, dir string) (rootfs, error) {
+	top := filepath.Join(dir, "rootfs")
+	if err := h.makeSkeleton(top); err != nil {
+		return rootfs{}, err
 	}
 	var mounts []agent.Mount
 	for name, layers := range h.layers {
-		target := filepath.Join(rootfs, name)
-		if err := os.Mkdir(target, 0o755); err != nil {
-			return nil, err
-		}
-		m, err := throwAwayLayer(dir, name, target, layers)
+		m, err := throwAwayLayer(dir, name, filepath.Join(top, name), layers)
 		if err != nil {
-			return nil, err
+			return rootfs{}, err
 		}
 		if err := copyAttributes("/"+name, m.Upper); err != nil {
-			return nil, err
+			return rootfs{}, err
 		}
 		if name == "etc" {
 			if err := writeNames(spec, m.Upper); err != nil {
-				return nil, err
+				return rootfs{}, err
 			}
 		}
 		mounts = append(mounts, m)
 	}
-	return mounts, nil
+	return newRootfs(mounts, []string{"/"})
+}
+
+// makeSkeleton makes what is empty in the image, and its links.
+func (h *hostImage) makeSkeleton(top string) error {
+	for _, d := range emptyDirs {
+		path := filepath.Join(top, d.name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, d.mode); err != nil {
+			return err
+		}
+	}
+	for name := range h.layers {
+		if err := os.Mkdir(filepath.Join(top, name), 0o755); err != nil {
+			return err
+		}
+	}
+	for name, target := range h.links {
+		if err := os.Symlink(target, filepath.Join(top, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,23 +1,19 @@
 package runc
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
-
+	"midge/agent/record"
 	"midge/runtime"
 )
 
 const recordFile = "container.json"
 
-// A record is what the worker remembers of a container. It is written once the
+// A containerRecord is what the worker remembers of a container. It is written once the
 // container is up: a container without one is half made.
-type record struct {
+type containerRecord struct {
 	Handle  string   `json:"handle"`
 	Volumes []volume `json:"volumes,omitempty"`
 }
@@ -49,41 +45,25 @@ const (
 )
 
 // readRecord reads a container's record. One that has none is a *runtime.NotFoundError.
-func (w *Worker) readRecord(handle string) (record, error) {
-	b, err := os.ReadFile(filepath.Join(w.containerDir(handle), recordFile))
+func (w *Worker) readRecord(handle string) (containerRecord, error) {
+	r, err := record.Read[containerRecord](filepath.Join(w.containerDir(handle), recordFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return record{}, &runtime.NotFoundError{Kind: "container", Name: handle}
+		err = &runtime.NotFoundError{Kind: "container", Name: handle}
 	}
-	if err != nil {
-		return record{}, err
-	}
-	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return record{}, fmt.Errorf("read the record of container %s: %w", handle, err)
-	}
-	return r, nil
+	return r, err
 }
 
-func (w *Worker) writeRecord(r record) error {
-	return writeJSON(filepath.Join(w.containerDir(r.Handle), recordFile), r)
-}
-
-// writeJSON writes a file as a whole or not at all.
-func writeJSON(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path)))
+func (w *Worker) writeRecord(r containerRecord) error {
+	return record.Write(filepath.Join(w.containerDir(r.Handle), recordFile), r)
 }
 
 // records reads the records of all containers that have one.
-func (w *Worker) records() ([]record, error) {
+func (w *Worker) records() ([]containerRecord, error) {
 	handles, err := names(w.path("containers"))
 	if err != nil {
 		return nil, err
 	}
-	var all []record
+	var all []containerRecord
 	for _, handle := range handles {
 		r, err := w.readRecord(handle)
 		if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {

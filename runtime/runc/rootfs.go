@@ -15,28 +15,51 @@ import (
 	"midge/runtime"
 )
 
-// prepareRootfs makes what is needed of the container's root file system in its
-// directory, and gives what is to be mounted.
-func (w *Worker) prepareRootfs(_ context.Context, spec runtime.ContainerSpec, dir string) ([]agent.Mount, error) {
+// A rootfs is a container's root file system.
+type rootfs struct {
+	mounts []agent.Mount
+	// compat tells that it has programs of the machine's narrower architecture.
+	compat bool
+}
+
+// compatLoaders are the loaders of programs of the narrower architecture.
+var compatLoaders = []string{"lib/ld-linux.so.2", "usr/lib/ld-linux.so.2", "lib/ld-musl-i386.so.1", "lib/ld-linux-armhf.so.3", "usr/lib/ld-linux-armhf.so.3"}
+
+// newRootfs gives a root file system of mounts that shows the layers of an image.
+func newRootfs(mounts []agent.Mount, layers []string) (rootfs, error) {
+	for _, loader := range compatLoaders {
+		path, err := topmost(layers, loader)
+		if err != nil {
+			return rootfs{}, err
+		}
+		if path != "" {
+			return rootfs{mounts: mounts, compat: true}, nil
+		}
+	}
+	return rootfs{mounts: mounts}, nil
+}
+
+// prepareRootfs makes what is needed of the container's root file system in its directory.
+func (w *Worker) prepareRootfs(_ context.Context, spec runtime.ContainerSpec, dir string) (rootfs, error) {
 	image := spec.Image
 	switch {
 	case image.Host:
 		if w.host == nil {
-			return nil, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
+			return rootfs{}, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
 		}
 		return w.host.prepare(spec, dir)
 	case image.RootfsURI != "":
 		lower, err := w.findRootfs(image.RootfsURI)
 		if err != nil {
-			return nil, err
+			return rootfs{}, err
 		}
 		return prepareLayeredRootfs(spec, dir, []string{lower})
 	case image.Registry != nil:
-		return nil, &runtime.SpecError{Message: "image_resource is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
+		return rootfs{}, &runtime.SpecError{Message: "image_resource is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
 	case image.Artifact != nil:
-		return nil, &runtime.SpecError{Message: "an image from an input is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
+		return rootfs{}, &runtime.SpecError{Message: "an image from an input is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
 	default:
-		return nil, &runtime.SpecError{Message: "the container has no image"}
+		return rootfs{}, &runtime.SpecError{Message: "the container has no image"}
 	}
 }
 
@@ -83,46 +106,58 @@ func (w *Worker) allows(dir string) bool {
 }
 
 // prepareLayeredRootfs mounts layers, the uppermost first, below a throw-away one.
-func prepareLayeredRootfs(spec runtime.ContainerSpec, dir string, lower []string) ([]agent.Mount, error) {
+func prepareLayeredRootfs(spec runtime.ContainerSpec, dir string, lower []string) (rootfs, error) {
 	m, err := throwAwayLayer(dir, "root", filepath.Join(dir, "rootfs"), lower)
 	if err != nil {
-		return nil, err
+		return rootfs{}, err
 	}
 	if err := copyAttributes(lower[0], m.Upper); err != nil {
-		return nil, err
+		return rootfs{}, err
 	}
-	etc, err := topmost(lower, "etc")
+	if err := writeNamesAbove(spec, m.Upper, lower); err != nil {
+		return rootfs{}, err
+	}
+	return newRootfs([]agent.Mount{m}, lower)
+}
+
+// writeNamesAbove writes, into the layer above an image's, what writeNames does.
+func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) error {
+	below, err := topmost(lower, "etc")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if etc != "" {
-		info, err := os.Lstat(etc)
-		if err != nil {
-			return nil, err
+	etc := filepath.Join(upper, "etc")
+	if below == "" {
+		if err := os.Mkdir(etc, 0o755); err != nil {
+			return err
 		}
-		if !info.IsDir() { // an image that has it elsewhere has its names elsewhere too
-			return []agent.Mount{m}, nil
-		}
+		return writeNames(spec, etc)
 	}
-	upper := filepath.Join(m.Upper, "etc")
-	if err := os.Mkdir(upper, 0o755); err != nil {
-		return nil, err
+	info, err := os.Lstat(below)
+	if err != nil {
+		return err
 	}
-	if etc != "" {
-		if err := copyAttributes(etc, upper); err != nil {
-			return nil, err
-		}
+	if !info.IsDir() { // an image that has it elsewhere has its names elsewhere too
+		return nil
 	}
-	return []agent.Mount{m}, writeNames(spec, upper)
+	if err := os.Mkdir(etc, 0o755); err != nil {
+		return err
+	}
+	if err := copyAttributes(below, etc); err != nil {
+		return err
+	}
+	return writeNames(spec, etc)
 }
 
 // topmost gives the path of a name in the uppermost layer that has it, "" when none has.
 func topmost(lower []string, name string) (string, error) {
 	for _, layer := range lower {
 		path := filepath.Join(layer, name)
-		if _, err := os.Lstat(path); err == nil {
+		_, err := os.Lstat(path)
+		if err == nil {
 			return path, nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 			return "", err
 		}
 	}

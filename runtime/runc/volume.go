@@ -2,7 +2,6 @@ package runc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"midge/agent"
+	"midge/agent/record"
 	"midge/runtime"
 	"midge/runtime/archive"
 )
@@ -33,7 +34,7 @@ func (w *Worker) volumeDir(handle string) string { return w.path("volumes", hand
 
 // CreateVolume implements runtime.Worker.
 func (w *Worker) CreateVolume(_ context.Context, handle string) (runtime.Volume, error) {
-	if !validHandle.MatchString(handle) {
+	if !agent.ValidID(handle) {
 		return nil, &runtime.SpecError{Message: fmt.Sprintf("%q is no handle of a volume: it is 1 to 64 of a-z, 0-9 and '-'", handle)}
 	}
 	v, err := w.createVolume(volumeRecord{Handle: handle})
@@ -65,7 +66,7 @@ func (w *Worker) createVolume(r volumeRecord) (*ownVolume, error) {
 	if err := os.Mkdir(v.data(), 0o755); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := writeJSON(filepath.Join(dir, volumeFile), r); err != nil {
+	if err := record.Write(filepath.Join(dir, volumeFile), r); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return v, nil
@@ -74,18 +75,11 @@ func (w *Worker) createVolume(r volumeRecord) (*ownVolume, error) {
 // readVolume reads a volume's record, destroyed or not. That there is none is a
 // *runtime.NotFoundError.
 func (w *Worker) readVolume(handle string) (volumeRecord, error) {
-	b, err := os.ReadFile(filepath.Join(w.volumeDir(handle), volumeFile))
+	r, err := record.Read[volumeRecord](filepath.Join(w.volumeDir(handle), volumeFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return volumeRecord{}, &runtime.NotFoundError{Kind: "volume", Name: handle}
+		err = &runtime.NotFoundError{Kind: "volume", Name: handle}
 	}
-	if err != nil {
-		return volumeRecord{}, err
-	}
-	var r volumeRecord
-	if err := json.Unmarshal(b, &r); err != nil {
-		return volumeRecord{}, fmt.Errorf("read the record of volume %s: %w", handle, err)
-	}
-	return r, nil
+	return r, err
 }
 
 // LookupVolume implements runtime.Worker.
@@ -259,7 +253,7 @@ func (w *Worker) destroyVolume(handle string) error {
 	}
 	if used {
 		r.Destroyed = true
-		return writeJSON(filepath.Join(w.volumeDir(handle), volumeFile), r)
+		return record.Write(filepath.Join(w.volumeDir(handle), volumeFile), r)
 	}
 	return os.RemoveAll(w.volumeDir(handle))
 }
@@ -296,7 +290,7 @@ func (w *Worker) volumeIsUsed(handle string) (bool, error) {
 
 // removeVolumes removes the outputs of a container that is gone, as far as nobody
 // has them, and whatever it was the last to use.
-func (w *Worker) removeVolumes(handle string, r record) error {
+func (w *Worker) removeVolumes(handle string, r containerRecord) error {
 	all, err := filepath.Glob(w.path("volumes", handle+"-"+string(outputVolume)+"-*"))
 	if err != nil {
 		return err

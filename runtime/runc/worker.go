@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"time"
 
@@ -81,8 +80,6 @@ type Worker struct {
 }
 
 var _ runtime.Worker = (*Worker)(nil)
-
-var validHandle = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // New opens the worker of a state directory. The error says what is missing on this machine.
 func New(ctx context.Context, options Options) (*Worker, error) {
@@ -228,7 +225,7 @@ func (w *Worker) Containers(context.Context) ([]string, error) {
 
 // LookupContainer implements runtime.Worker.
 func (w *Worker) LookupContainer(_ context.Context, handle string) (runtime.Container, error) {
-	if !validHandle.MatchString(handle) {
+	if !agent.ValidID(handle) {
 		return nil, &runtime.NotFoundError{Kind: "container", Name: handle}
 	}
 	// One that is half made may be destroyed, and no more.
