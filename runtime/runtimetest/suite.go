@@ -31,6 +31,10 @@ type Options struct {
 	CanLimitPids bool
 }
 
+// A shell that traps a signal sees it at once only in wait: what comes between two
+// commands, of which the second does not end, is seen never. So the scripts of the
+// suite wait for a job in the background where they trap.
+
 // patience is how long a test waits for what must come. It is only met by what
 // hangs; nothing in the suite measures time.
 const patience = 3 * time.Minute

@@ -38,7 +38,7 @@ var processTests = map[string]func(*suite, *testing.T){
 	"SignalsReachTheGroup": func(s *suite, t *testing.T) {
 		container := s.container(t, nil)
 		process := start(t, container, script("group",
-			`trap 'echo parent; exit 4' TERM; sh -c 'trap "echo child; exit 0" TERM; echo ready; while :; do sleep 1000; done'; echo waited`))
+			`trap 'echo parent; exit 4' TERM; sh -c 'trap "echo child; exit 0" TERM; sleep 100000 & echo ready; wait'; echo waited`))
 		process.await(t, "ready")
 		process.signal(t, runtime.SignalTerminate)
 		done := process.wait(t)
@@ -48,7 +48,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		equal(t, "the status", done.status.Code, 4)
 	},
 	"HandledSignal": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("trap", `trap 'echo handled; exit 7' INT; echo ready; while :; do sleep 1000; done`))
+		process := start(t, s.container(t, nil), script("trap", `trap 'echo handled; exit 7' INT; sleep 100000 & echo ready; wait`))
 		process.await(t, "ready")
 		process.signal(t, runtime.SignalInterrupt)
 		done := process.wait(t)

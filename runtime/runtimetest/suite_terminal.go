@@ -38,8 +38,9 @@ var terminalTests = map[string]func(*suite, *testing.T){
 		process := start(t, s.container(t, nil), spec)
 		process.await(t, "ready")
 		check(t, process.Resize(testContext(t), runtime.WindowSize{Columns: 100, Rows: 50}))
-		// Some shells end read when a trap has run, others do not; the size is seen either way.
-		process.write(t, 0, "line\n")
+		// Some shells end read when a trap has run, and the script with it; others
+		// go on reading. The size is seen either way.
+		process.Write(testContext(t), 0, []byte("line\n"))
 		process.await(t, "50 100\r\n")
 		process.signal(t, runtime.SignalKill)
 		process.wait(t)
@@ -72,7 +73,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"InterruptKey": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), onTerminal("interrupt", `trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 1000; done`, 80, 24))
+		process := start(t, s.container(t, nil), onTerminal("interrupt", `trap 'echo interrupted; exit 9' INT; sleep 100000 & echo ready; wait`, 80, 24))
 		process.await(t, "ready")
 		process.write(t, 0, "\x03")
 		done := process.wait(t)
