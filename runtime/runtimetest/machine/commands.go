@@ -153,7 +153,7 @@ func echo(c *call) int {
 	}
 	text := strings.Join(args, " ")
 	if escapes {
-		expanded, _, err := expand.Format(nil, strings.ReplaceAll(text, "%", "%%"), nil)
+		expanded, _, err := expand.Format(&expand.Config{}, strings.ReplaceAll(text, "%", "%%"), nil)
 		if err != nil {
 			return c.fail(1, "%v", err)
 		}
@@ -177,7 +177,7 @@ func printf(c *call) int {
 	}
 	args := c.args[2:]
 	for {
-		text, used, err := expand.Format(nil, c.args[1], args)
+		text, used, err := expand.Format(&expand.Config{}, c.args[1], args)
 		if err != nil {
 			return c.fail(1, "%v", err)
 		}

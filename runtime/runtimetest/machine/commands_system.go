@@ -28,11 +28,15 @@ func sleep(c *call) int {
 	return truth(pause(c.program.ctx, total) == nil)
 }
 
-// env is env [-i] [NAME=VALUE ...] [command [arg ...]].
+// env is env [-i] [-0] [NAME=VALUE ...] [command [arg ...]].
 func env(c *call) int {
-	variables, args := slices.Clone(c.env), c.args[1:]
-	if len(args) > 0 && (args[0] == "-i" || args[0] == "-") {
-		variables, args = nil, args[1:]
+	options, args := c.options("")
+	variables, end := slices.Clone(c.env), "\n"
+	if has(options, 'i') {
+		variables = nil
+	}
+	if has(options, '0') {
+		end = "\x00"
 	}
 	for len(args) > 0 && strings.Contains(args[0], "=") {
 		variables, args = append(variables, args[0]), args[1:]
@@ -40,7 +44,7 @@ func env(c *call) int {
 	variables = Environment(variables)
 	if len(args) == 0 {
 		for _, variable := range variables {
-			if err := c.print("%s\n", variable); err != nil {
+			if err := c.print("%s%s", variable, end); err != nil {
 				return c.written(err)
 			}
 		}

@@ -43,6 +43,30 @@ func (o *transcript) String() string {
 	return o.text.String()
 }
 
+// TestTerminalModes has a terminal pass keys on as they are, and not echo them.
+func TestTerminalModes(t *testing.T) {
+	output := newTranscript()
+	session, err := newMachine(t, Config{}).Start(Command{
+		Path: "/bin/sh", Args: []string{"-c", "stty raw -echo; echo ready; head -c 2 | wc -c; stty sane; echo sane; exec cat"}, Dir: "/",
+		Env: []string{"PATH=/bin"}, Output: output.write, Terminal: &WindowSize{80, 24},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ await, keys string }{
+		{"ready\n", "\x03\x04"}, {"sane\r\n", "lino\x7fe\r"}, {"lino\b \be\r\nline\r\n", "\x04"},
+	} {
+		output.await(t, step.await)
+		if _, err := session.Write(t.Context(), []byte(step.keys)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-session.Done()
+	if status := session.Status(); status.Code != 0 {
+		t.Errorf("it ended with %+v, having written %q", status, output)
+	}
+}
+
 // await waits until the transcript contains text.
 func (o *transcript) await(t *testing.T, text string) {
 	t.Helper()

@@ -171,13 +171,13 @@ func (s *shell) setNamed(name string, on bool) error {
 // main runs a whole script, and gives its status.
 func (s *shell) main(script io.Reader) int {
 	return s.untilExit(func() {
-		err := newParser().Stmts(script, func(stmt *syntax.Stmt) bool {
+		for stmt, err := range newParser().StmtsSeq(script) {
+			if err != nil {
+				s.complain("%v", err)
+				s.status = 2
+				return
+			}
 			s.stmt(stmt)
-			return true
-		})
-		if err != nil {
-			s.complain("%v", err)
-			s.status = 2
 		}
 	})
 }

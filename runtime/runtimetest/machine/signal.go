@@ -38,3 +38,9 @@ var harmless = map[string]bool{
 type killed struct{ signal string }
 
 func (k *killed) Error() string { return fmt.Sprintf("killed by SIG%s", k.signal) }
+
+// IsSignal tells whether there is a signal of that name, without SIG.
+func IsSignal(name string) bool {
+	_, ok := signalNumbers[name]
+	return ok
+}

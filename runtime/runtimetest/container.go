@@ -1,0 +1,457 @@
+package runtimetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"midge/runtime"
+	"midge/runtime/archive"
+	"midge/runtime/runtimetest/machine"
+)
+
+// container is a machine with volumes mounted in it.
+type container struct {
+	worker  *Worker
+	spec    runtime.ContainerSpec
+	env     []string // of the image and of the spec
+	user    string
+	files   *machine.FileSystem
+	machine *machine.Machine
+	mounts  []mount
+
+	mu        sync.Mutex
+	processes map[string]*process
+	stopping  int // how many Stops and Destroys are under way
+	settled   *sync.Cond
+	destroyed bool
+}
+
+// mount is a volume at a path of the spec.
+type mount struct {
+	path     string // as it stands in the spec
+	cacheKey string // "" when it is no cache
+	volume   *volume
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+func (w *Worker) newContainer(ctx context.Context, spec runtime.ContainerSpec) (*container, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := checkSpec(spec); err != nil {
+		return nil, err
+	}
+	if err := w.fail(CreateContainer, spec.Handle); err != nil {
+		return nil, err
+	}
+	image, err := w.findImage(ctx, spec.Image)
+	if err != nil {
+		return nil, err
+	}
+	c := &container{
+		worker: w, spec: spec, processes: map[string]*process{},
+		files: machine.NewFileSystem(image.root),
+		env:   append(slices.Clone(image.env), spec.Env...),
+		user:  spec.User,
+	}
+	if c.user == "" {
+		c.user = image.user
+	}
+	if c.user == "" {
+		c.user = "root"
+	}
+	c.settled = sync.NewCond(&c.mu)
+	if err := c.files.MakeDevices(); err != nil {
+		return nil, fmt.Errorf("make /dev of container %q: %w", spec.Handle, err)
+	}
+	if _, err := c.files.LookupUser(c.user); err != nil {
+		return nil, &runtime.SpecError{Message: "the container's user cannot be", Err: err}
+	}
+	if err := c.files.MkdirAll(spec.Dir); err != nil {
+		return nil, &runtime.SpecError{Message: "the working directory cannot be made", Err: err}
+	}
+	if err := c.mountAll(ctx); err != nil {
+		return nil, err
+	}
+	hostname := spec.Hostname
+	if hostname == "" {
+		hostname = spec.Handle
+	}
+	c.machine = machine.New(machine.Config{
+		Files: c.files, Hostname: hostname, Memory: spec.Limits.Memory, Programs: int(spec.Limits.Pids),
+	})
+	return c, nil
+}
+
+// checkSpec refuses what no container can be.
+func checkSpec(spec runtime.ContainerSpec) error {
+	if !validName.MatchString(spec.Handle) {
+		return &runtime.SpecError{Message: fmt.Sprintf("container handle %q is not 1 to 64 of a-z, 0-9 and '-'", spec.Handle)}
+	}
+	if !path.IsAbs(spec.Dir) {
+		return &runtime.SpecError{Message: fmt.Sprintf("working directory %q is not absolute", spec.Dir)}
+	}
+	return nil
+}
+
+// mountAll mounts the spec's inputs, outputs and caches, those above others first.
+func (c *container) mountAll(ctx context.Context) error {
+	for i, input := range c.spec.Inputs {
+		tree, err := c.worker.copyArtifact(ctx, input.Artifact)
+		if err != nil {
+			return fmt.Errorf("mount input %q: %w", input.Path, err)
+		}
+		made := c.volume("input", i, input.Path, tree)
+		made.parent = input.Artifact.Handle()
+		c.mounts = append(c.mounts, mount{input.Path, "", made})
+	}
+	for i, output := range c.spec.Outputs {
+		c.mounts = append(c.mounts, mount{output.Path, "", c.volume("output", i, output.Path, c.worker.store.NewTree())})
+	}
+	for i, cache := range c.spec.Caches {
+		c.mounts = append(c.mounts, mount{cache.Path, cache.Key, c.volume("cache", i, cache.Path, c.worker.cacheTree(cache.Key))})
+	}
+	outermost := slices.Clone(c.mounts)
+	slices.SortStableFunc(outermost, func(a, b mount) int { return strings.Compare(a.volume.path, b.volume.path) })
+	for i, mounted := range outermost {
+		if i > 0 && outermost[i-1].volume.path == mounted.volume.path {
+			return &runtime.SpecError{Message: fmt.Sprintf("two volumes are to be mounted at %q", mounted.path)}
+		}
+		if err := c.files.Mount(mounted.volume.path, mounted.volume.tree); err != nil {
+			return &runtime.SpecError{Message: fmt.Sprintf("nothing can be mounted at %q", mounted.path), Err: err}
+		}
+	}
+	return nil
+}
+
+func (c *container) volume(kind string, i int, name string, tree *machine.Tree) *volume {
+	return &volume{
+		worker: c.worker, handle: fmt.Sprintf("%s-%s-%d", c.spec.Handle, kind, i), kind: "container",
+		container: c.spec.Handle, path: c.absolute(name), tree: tree,
+	}
+}
+
+// absolute gives the path inside of one that may be relative to the working directory.
+func (c *container) absolute(name string) string {
+	if path.IsAbs(name) {
+		return path.Clean(name)
+	}
+	return path.Join(c.spec.Dir, name)
+}
+
+// cacheTree gives a copy of what a key holds, which is nothing at first.
+func (w *Worker) cacheTree(key string) *machine.Tree {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if kept, ok := w.caches[key]; ok {
+		return kept.tree.Copy()
+	}
+	return w.store.NewTree()
+}
+
+// copyArtifact gives a tree of its own with what an artifact holds.
+func (w *Worker) copyArtifact(ctx context.Context, artifact runtime.Artifact) (*machine.Tree, error) {
+	if own, ok := artifact.(*volume); ok && own.worker == w {
+		if err := own.there(ctx); err != nil {
+			return nil, err
+		}
+		return own.tree.Copy(), nil
+	}
+	stream, err := artifact.StreamOut(ctx, ".")
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	tree := w.store.NewTree()
+	if err := archive.ExtractTree(ctx, stream, tree, archive.Options{}); err != nil {
+		return nil, err
+	}
+	return tree, nil
+}
+
+func (c *container) Handle() string { return c.spec.Handle }
+
+func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (runtime.Process, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !validName.MatchString(spec.ID) {
+		return nil, &runtime.SpecError{Message: fmt.Sprintf("process id %q is not 1 to 64 of a-z, 0-9 and '-'", spec.ID)}
+	}
+	if err := c.worker.fail(StartProcess, c.spec.Handle+"/"+spec.ID); err != nil {
+		return nil, err
+	}
+	command, err := c.command(spec)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.stopping > 0 && !c.destroyed {
+		c.settled.Wait()
+	}
+	if c.destroyed {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: c.spec.Handle}
+	}
+	if _, ok := c.processes[spec.ID]; ok {
+		return nil, fmt.Errorf("run process %q in container %q: a process of that id was run already", spec.ID, c.spec.Handle)
+	}
+	started, err := startProcess(c, spec, command)
+	if err != nil {
+		return nil, err
+	}
+	c.processes[spec.ID] = started
+	return started, nil
+}
+
+// command gives what a process spec runs on the container's machine.
+func (c *container) command(spec runtime.ProcessSpec) (machine.Command, error) {
+	user := spec.User
+	if user == "" {
+		user = c.user
+	}
+	found, err := c.files.LookupUser(user)
+	if err != nil {
+		return machine.Command{}, &runtime.SpecError{Message: "the process cannot be run", Err: err}
+	}
+	dir := c.spec.Dir
+	if spec.Dir != "" {
+		dir = c.absolute(spec.Dir)
+	}
+	info, err := c.files.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is not a directory")
+	}
+	if err != nil {
+		return machine.Command{}, &runtime.SpecError{Message: fmt.Sprintf("working directory %q cannot be used", dir), Err: err}
+	}
+	env := c.environment(spec, found)
+	executable, err := c.executable(spec.Path, dir, env)
+	if err != nil {
+		return machine.Command{}, err
+	}
+	command := machine.Command{Path: executable, Args: spec.Args, Env: env, Dir: dir, User: found, Stdin: spec.Stdin}
+	if spec.TTY != nil {
+		command.Terminal = &machine.WindowSize{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
+	}
+	return command, nil
+}
+
+// environment gives a process's environment: what its user and terminal make of
+// it, then the image's, the container's and its own.
+func (c *container) environment(spec runtime.ProcessSpec, user machine.User) []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + user.Home}
+	if user.Name != "" {
+		env = append(env, "USER="+user.Name)
+	}
+	if spec.TTY != nil {
+		env = append(env, "TERM=xterm")
+	}
+	return machine.Environment(slices.Concat(env, c.env, spec.Env))
+}
+
+// executable gives the absolute path of a process's command.
+func (c *container) executable(name, dir string, env []string) (string, error) {
+	if name == "" {
+		return "", &runtime.SpecError{Message: "the process has no path to run"}
+	}
+	if strings.Contains(name, "/") {
+		if !path.IsAbs(name) {
+			name = path.Join(dir, name)
+		}
+		return name, c.checkExecutable(name)
+	}
+	searched := ""
+	for _, variable := range env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			searched = value
+		}
+	}
+	found, err := c.machine.LookPath(name, searched, dir)
+	var unexecutable *machine.ExecError
+	switch {
+	case errors.As(err, &unexecutable):
+		return "", c.checkExecutable(unexecutable.Path)
+	case err != nil:
+		return "", &runtime.ExecutableError{Path: name, Reason: fmt.Sprintf("%q is in no directory of PATH (%s)", name, searched)}
+	}
+	return found, c.checkExecutable(found)
+}
+
+// checkExecutable tells, by a *runtime.ExecutableError, why what is at an
+// absolute path cannot be executed.
+func (c *container) checkExecutable(name string) error {
+	info, err := c.files.Stat(name)
+	switch {
+	case err != nil:
+		return &runtime.ExecutableError{Path: name, Reason: fmt.Sprintf("%q is not there; %s", name, c.beside(name))}
+	case info.IsDir():
+		return &runtime.ExecutableError{Path: name, Found: true, Reason: fmt.Sprintf("%q is a directory; %s", name, c.beside(name))}
+	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		return &runtime.ExecutableError{Path: name, Found: true,
+			Reason: fmt.Sprintf("%q is not executable (its mode is %s); %s", name, info.Mode(), c.beside(name))}
+	}
+	return nil
+}
+
+// beside says what lies in the directory of a path.
+func (c *container) beside(name string) string {
+	const shown = 20
+	dir := path.Dir(name)
+	entries, err := c.files.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("nor is %q", dir)
+	}
+	if err != nil {
+		return fmt.Sprintf("%q cannot be read: %v", dir, err)
+	}
+	if len(entries) == 0 {
+		return fmt.Sprintf("%q is empty", dir)
+	}
+	var names []string
+	for _, entry := range entries[:min(len(entries), shown)] {
+		names = append(names, entry.Name())
+	}
+	if len(entries) > shown {
+		names = append(names, fmt.Sprintf("and %d more", len(entries)-shown))
+	}
+	return fmt.Sprintf("in %q are %s", dir, strings.Join(names, ", "))
+}
+
+func (c *container) Attach(ctx context.Context, id string) (runtime.Process, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found, ok := c.processes[id]; ok && !c.destroyed {
+		return found, nil
+	}
+	return nil, &runtime.NotFoundError{Kind: "process", Name: id}
+}
+
+func (c *container) Processes(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.destroyed {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: c.spec.Handle}
+	}
+	return slices.Collect(maps.Keys(c.processes)), nil
+}
+
+func (c *container) Volume(ctx context.Context, name string) (runtime.Volume, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	destroyed := c.destroyed
+	c.mu.Unlock()
+	for _, mounted := range c.mounts {
+		if mounted.path == name && !destroyed {
+			return mounted.volume, nil
+		}
+	}
+	return nil, &runtime.NotFoundError{Kind: "volume", Name: name}
+}
+
+func (c *container) KeepCaches(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.destroyed {
+		return &runtime.NotFoundError{Kind: "container", Name: c.spec.Handle}
+	}
+	for _, mounted := range c.mounts {
+		if mounted.cacheKey != "" {
+			c.worker.keepCache(mounted.cacheKey, mounted.volume.tree)
+		}
+	}
+	return nil
+}
+
+func (c *container) taskRuns() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	task, ok := c.processes[runtime.TaskProcessID]
+	return ok && task.running()
+}
+
+func (c *container) Stop(ctx context.Context, grace time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.destroyed {
+		return &runtime.NotFoundError{Kind: "container", Name: c.spec.Handle}
+	}
+	return c.end(ctx, grace)
+}
+
+// end ends all processes, and none is started meanwhile. The container is
+// locked, but not while it waits.
+func (c *container) end(ctx context.Context, grace time.Duration) error {
+	c.stopping++
+	processes := slices.Collect(maps.Values(c.processes))
+	c.mu.Unlock()
+	err := endProcesses(ctx, processes, grace)
+	c.mu.Lock()
+	c.stopping--
+	c.settled.Broadcast()
+	return err
+}
+
+func endProcesses(ctx context.Context, processes []*process, grace time.Duration) error {
+	patience := time.NewTimer(grace)
+	defer patience.Stop()
+	for _, signal := range []string{"TERM", "KILL"} {
+		if signal == "TERM" && grace <= 0 {
+			continue
+		}
+		for _, process := range processes {
+			process.session.Signal(signal)
+		}
+		expired := patience.C
+		if signal == "KILL" {
+			expired = nil
+		}
+	waiting:
+		for _, process := range processes {
+			select {
+			case <-process.ended:
+			case <-expired:
+				break waiting
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+func (c *container) Destroy(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.destroyed {
+		return nil
+	}
+	if err := c.end(ctx, 0); err != nil {
+		return err
+	}
+	c.destroyed = true
+	c.settled.Broadcast()
+	c.worker.forget(c)
+	return nil
+}

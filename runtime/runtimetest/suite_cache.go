@@ -1,0 +1,106 @@
+package runtimetest
+
+import (
+	"testing"
+
+	"midge/runtime"
+)
+
+// cached gives what changes a spec to have a cache.
+func cached(key string) func(*runtime.ContainerSpec) {
+	return func(spec *runtime.ContainerSpec) {
+		spec.Caches = []runtime.Cache{{Key: key, Path: "cache"}}
+	}
+}
+
+// clearLater removes the caches of a key at the end of the test.
+func (s *suite) clearLater(t *testing.T, key string) {
+	t.Cleanup(func() {
+		if _, err := s.worker.ClearCaches(backgroundContext(t), key); err != nil {
+			t.Errorf("clear caches: %v", err)
+		}
+	})
+}
+
+var cacheTests = map[string]func(*suite, *testing.T){
+	"IsEmptyAtFirst": func(s *suite, t *testing.T) {
+		container := s.container(t, cached(s.handle("key")))
+		equal(t, "what is in it", runScript(t, container, "ls -A cache"), "")
+	},
+	"IsKept": func(s *suite, t *testing.T) {
+		key := s.handle("key")
+		s.clearLater(t, key)
+		first := s.container(t, cached(key))
+		runScript(t, first, "echo kept > cache/file; mkdir cache/dir; chmod 700 cache/dir")
+		check(t, first.KeepCaches(testContext(t)))
+		check(t, first.Destroy(testContext(t)))
+		second := s.container(t, cached(key))
+		equal(t, "the cache", runScript(t, second, "cat cache/file; ls cache"), "kept\ndir\nfile\n")
+		third := s.container(t, cached(s.handle("key")))
+		equal(t, "the cache of another key", runScript(t, third, "ls cache"), "")
+	},
+	"IsNotKeptUnasked": func(s *suite, t *testing.T) {
+		key := s.handle("key")
+		first := s.container(t, cached(key))
+		runScript(t, first, "echo dropped > cache/file")
+		check(t, first.Destroy(testContext(t)))
+		equal(t, "the cache", runScript(t, s.container(t, cached(key)), "ls cache"), "")
+	},
+	"TwoAtOnce": func(s *suite, t *testing.T) {
+		key := s.handle("key")
+		s.clearLater(t, key)
+		seed := s.container(t, cached(key))
+		runScript(t, seed, "echo begin > cache/file")
+		check(t, seed.KeepCaches(testContext(t)))
+		one, other := s.container(t, cached(key)), s.container(t, cached(key))
+		runScript(t, one, "echo one > cache/file; echo x > cache/of-one")
+		equal(t, "what the other sees", runScript(t, other, "cat cache/file; ls cache"), "begin\nfile\n")
+		check(t, one.KeepCaches(testContext(t)))
+		equal(t, "what the other sees", runScript(t, other, "cat cache/file; ls cache"), "begin\nfile\n")
+		runScript(t, other, "echo other > cache/file")
+		check(t, other.KeepCaches(testContext(t)))
+		equal(t, "what the first sees", runScript(t, one, "cat cache/file; ls cache"), "one\nfile\nof-one\n")
+		later := s.container(t, cached(key))
+		equal(t, "what the last kept", runScript(t, later, "cat cache/file; ls cache"), "other\nfile\n")
+	},
+	"GoesOnAfterKeeping": func(s *suite, t *testing.T) {
+		key := s.handle("key")
+		s.clearLater(t, key)
+		container := s.container(t, cached(key))
+		runScript(t, container, "echo one > cache/file")
+		check(t, container.KeepCaches(testContext(t)))
+		runScript(t, container, "echo two > cache/file; echo x > cache/more")
+		equal(t, "what was kept", runScript(t, s.container(t, cached(key)), "cat cache/file; ls cache"), "one\nfile\n")
+		check(t, container.KeepCaches(testContext(t)))
+		equal(t, "what was kept", runScript(t, s.container(t, cached(key)), "cat cache/file; ls cache"), "two\nfile\nmore\n")
+	},
+	"Clear": func(s *suite, t *testing.T) {
+		prefix := s.handle("prefix")
+		keys := []string{prefix + "/a", prefix + "/b", prefix + "2/c"}
+		s.clearLater(t, prefix)
+		var last runtime.Container
+		for _, key := range keys {
+			last = s.container(t, cached(key))
+			runScript(t, last, "echo x > cache/file")
+			check(t, last.KeepCaches(testContext(t)))
+		}
+		using := s.container(t, cached(keys[0]))
+		n, err := s.worker.ClearCaches(testContext(t), prefix+"/")
+		check(t, err)
+		equal(t, "the number cleared", n, 2)
+		equal(t, "what a container that uses one sees", runScript(t, using, "ls cache"), "file\n")
+		equal(t, "what is left of the first", runScript(t, s.container(t, cached(keys[0])), "ls cache"), "")
+		equal(t, "what is left of the third", runScript(t, s.container(t, cached(keys[2])), "ls cache"), "file\n")
+		n, err = s.worker.ClearCaches(testContext(t), prefix+"/")
+		check(t, err)
+		equal(t, "the number cleared at the second time", n, 0)
+	},
+	"KeyMayBeAnything": func(s *suite, t *testing.T) {
+		key := s.handle("key") + "/../ünï \x01'\"$" + string(make([]byte, 300))
+		s.clearLater(t, key)
+		first := s.container(t, cached(key))
+		runScript(t, first, "echo x > cache/file")
+		check(t, first.KeepCaches(testContext(t)))
+		equal(t, "the cache", runScript(t, s.container(t, cached(key)), "ls cache"), "file\n")
+	},
+}
