@@ -57,57 +57,36 @@ func (s *artifactInput) open(ctx context.Context) error {
 type artifactOutput struct {
 	*build
 	plan *api.ArtifactOutputPlan
+	made api.Artifact // once run has succeeded
 }
 
 func (s *artifactOutput) run(ctx context.Context, _ *state.Step) (out outcome, err error) {
 	ctx, span := trace.StartSpan(ctx, "artifact_output "+s.plan.Name)
 	defer func() { span.End(err) }()
-	if err := s.keep(ctx, span); err != nil {
+	artifact, ok := s.artifacts.find(s.plan.Name)
+	if !ok {
+		return errored, fmt.Errorf("output %q: no step of the build has made it; there is %s", s.plan.Name, list(s.artifacts.names()))
+	}
+	digest, files, bytes, err := s.engine.options.Artifacts.Ingest(ctx, s.record.TeamName, artifact)
+	if err != nil {
 		return errored, fmt.Errorf("output %q: %w", s.plan.Name, err)
+	}
+	span.Set(attribute.Int64("artifact.files", files), attribute.Int64("artifact.bytes", bytes))
+	s.made = api.Artifact{
+		Name: s.plan.Name, BuildID: s.record.ID, CreatedAt: now(),
+		Digest: digest, Files: files, Bytes: bytes,
 	}
 	return succeeded, nil
 }
 
 func (s *artifactOutput) restore(context.Context, state.Step) error { return nil }
 
-func (s *artifactOutput) keep(ctx context.Context, span trace.Span) error {
-	artifact, ok := s.artifacts.find(s.plan.Name)
-	if !ok {
-		return fmt.Errorf("no step of the build has made it; there is %s", list(s.artifacts.names()))
+func (s *artifactOutput) save(row state.Step) error {
+	if row.State != state.StepSucceeded {
+		return s.build.save(row)
 	}
-	digest, files, bytes, err := s.engine.options.Artifacts.Ingest(ctx, s.record.TeamName, artifact)
-	if err != nil {
-		return err
-	}
-	if kept, err := s.kept(ctx, digest); err != nil || kept {
-		return err
-	}
-	span.Set(attribute.Int64("artifact.files", files), attribute.Int64("artifact.bytes", bytes))
-	return s.engine.write(func() error {
-		_, err := s.engine.options.State.CreateArtifact(s.engine.hard, s.record.TeamName, api.Artifact{
-			Name: s.plan.Name, BuildID: s.record.ID, CreatedAt: now(),
-			Digest: digest, Files: files, Bytes: bytes,
-		})
-		return err
-	})
-}
-
-// kept reports whether an engine before this one has kept the artifact, and ended
-// before it could write so.
-func (s *artifactOutput) kept(ctx context.Context, digest string) (bool, error) {
-	if s.before == nil {
-		return false, nil
-	}
-	artifacts, err := s.engine.options.State.BuildArtifacts(ctx, s.record.ID)
-	if err != nil {
-		return false, err
-	}
-	for _, artifact := range artifacts {
-		if artifact.Name == s.plan.Name && artifact.Digest == digest {
-			return true, nil
-		}
-	}
-	return false, nil
+	_, err := s.engine.options.State.CreateArtifact(s.engine.hard, s.record.TeamName, s.made, row)
+	return err
 }
 
 // list puts names into a sentence.

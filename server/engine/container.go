@@ -1,40 +1,23 @@
 package engine
 
 import (
-	"errors"
 	"time"
 
 	"midge/server/state"
 )
 
-// States of a container's row.
+// States of a container's row. It is created from before the container is.
 const (
-	containerCreating   = "creating"
 	containerCreated    = "created"
+	containerFailed     = "failed" // it could not be made
 	containerDestroying = "destroying"
 )
 
-// changeContainer changes the row of the task's container, or makes it.
-func (t *task) changeContainer(change func(row *state.Container)) error {
-	return t.engine.write(func() error {
-		t.engine.rows.Lock()
-		defer t.engine.rows.Unlock()
-		row, err := t.engine.options.State.Container(t.engine.hard, t.handle)
-		var missing *state.NotFoundError
-		if errors.As(err, &missing) {
-			row, err = t.newContainer(), nil
-		}
-		if err != nil {
-			return err
-		}
-		change(&row)
-		return t.engine.options.State.SaveContainer(t.engine.hard, row)
-	})
-}
-
-func (t *task) newContainer() state.Container {
+// containerRow is the row of the task's container on a worker.
+func (t *task) containerRow(worker string) state.Container {
 	return state.Container{
 		Handle:    t.handle,
+		Worker:    worker,
 		Team:      t.record.TeamName,
 		BuildID:   t.record.ID,
 		PlanID:    t.plan.ID,
@@ -42,20 +25,31 @@ func (t *task) newContainer() state.Container {
 		Type:      "task",
 		Dir:       t.dir,
 		User:      t.config.Run.User,
-		State:     containerCreating,
+		State:     containerCreated,
 		CreatedAt: time.Now(),
 	}
 }
 
-// endContainer notes that the task's container has done its work, and holds it for
-// a look inside when the task did not succeed.
-func (t *task) endContainer(out outcome) error {
-	return t.changeContainer(func(row *state.Container) {
-		row.FinishedAt = time.Now()
-		if out != succeeded {
-			if until := row.FinishedAt.Add(t.engine.options.HoldFailed); t.engine.options.HoldFailed > 0 && until.After(row.HeldUntil) {
-				row.HeldUntil = until
-			}
+// save writes the step with its container, which has done its work. That of a task
+// which did not succeed is held for a look inside.
+func (t *task) save(row state.Step) error {
+	if row.Container == "" {
+		return t.build.save(row)
+	}
+	t.engine.rows.Lock()
+	defer t.engine.rows.Unlock()
+	container, err := t.engine.options.State.Container(t.engine.hard, row.Container)
+	if err != nil {
+		return err
+	}
+	container.FinishedAt = row.EndedAt
+	if !t.made && !t.reached(stageStarted) {
+		container.State = containerFailed
+	}
+	if hold := t.engine.options.HoldFailed; hold > 0 && row.State != state.StepSucceeded {
+		if until := row.EndedAt.Add(hold); until.After(container.HeldUntil) {
+			container.HeldUntil = until
 		}
-	})
+	}
+	return t.engine.options.State.SaveStep(t.engine.hard, row, container)
 }

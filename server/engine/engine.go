@@ -111,12 +111,12 @@ func (e *Engine) Start(ctx context.Context) error {
 	// Those that had their turn keep it, whatever the bound is now.
 	for _, record := range records {
 		if record.Status == api.StatusStarted {
-			e.add(record, e.turns.take())
+			e.add(record, e.turns.take(), true)
 		}
 	}
 	for _, record := range records {
 		if record.Status == api.StatusPending {
-			e.add(record, e.turns.join())
+			e.add(record, e.turns.join(), true)
 		}
 	}
 	e.work.Go(e.collectUntilEnd)
@@ -129,11 +129,16 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 	if e.hard.Err() != nil {
 		return api.Build{}, ErrShutdown
 	}
+	turn := e.turns.join()
+	if come, _, _ := turn.ahead(); come {
+		build.StartedAt = time.Now()
+	}
 	record, err := e.options.State.CreateBuild(ctx, build)
 	if err != nil {
+		turn.leave()
 		return api.Build{}, err
 	}
-	b := e.add(record, e.turns.join())
+	b := e.add(record, turn, false)
 	select {
 	case <-b.settled:
 		return b.current(), nil
@@ -181,10 +186,10 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	}
 }
 
-// add begins to run a build. On an engine that has ended it does nothing: the
-// next one finds the build in the state.
-func (e *Engine) add(record state.BuildRecord, turn *turn) *build {
-	b := newBuild(e, record)
+// add begins to run a build, or goes on with one that is resumed. On an engine that
+// has ended it does nothing: the next one finds the build in the state.
+func (e *Engine) add(record state.BuildRecord, turn *turn, resumed bool) *build {
+	b := newBuild(e, record, resumed)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

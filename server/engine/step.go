@@ -43,7 +43,7 @@ func (b *build) step(ctx context.Context, plan *api.Plan, attempt int) outcome {
 	case api.PlanArtifactInput:
 		return b.leaf(ctx, plan, attempt, &artifactInput{b, plan.ArtifactInput})
 	case api.PlanArtifactOutput:
-		return b.leaf(ctx, plan, attempt, &artifactOutput{b, plan.ArtifactOutput})
+		return b.leaf(ctx, plan, attempt, &artifactOutput{build: b, plan: plan.ArtifactOutput})
 	}
 	return b.refuse(plan, fmt.Errorf("the plan %q has no step that this server can run", plan.ID))
 }
@@ -64,6 +64,8 @@ type leaf interface {
 	run(ctx context.Context, row *state.Step) (outcome, error)
 	// restore makes known what a step that has ended left to the others.
 	restore(ctx context.Context, row state.Step) error
+	// save writes the row of the step, which has ended, and what belongs to it.
+	save(row state.Step) error
 }
 
 // leaf runs a leaf, unless it has ended before or was interrupted before it began.
@@ -82,11 +84,11 @@ func (b *build) leaf(ctx context.Context, plan *api.Plan, attempt int, leaf leaf
 		if err := leaf.restore(b.force, row); err != nil {
 			b.logger.Warn("what a step left is no longer there", "step", plan.ID, "error", err)
 		}
-		return b.endStep(row, out)
+		return b.endStep(row, out, leaf.save)
 	}
 	out, err := leaf.run(ctx, &row)
 	if err == nil {
-		return b.endStep(row, out)
+		return b.endStep(row, out, leaf.save)
 	}
 	out, err = b.outcomeOf(ctx, err)
 	if out == suspended {
@@ -97,7 +99,7 @@ func (b *build) leaf(ctx context.Context, plan *api.Plan, attempt int, leaf leaf
 	if err := b.report(origin, err, mark); err != nil {
 		out = b.unwritten(out, err)
 	}
-	return b.endStep(row, out)
+	return b.endStep(row, out, leaf.save)
 }
 
 // ended tells what became of a step that has ended as the log or the state has it.
@@ -117,26 +119,21 @@ func (b *build) ended(row *state.Step) (outcome, bool) {
 	return outcome(stage - stageEnded), true
 }
 
-// endStep writes how a step has ended, unless that is written.
-func (b *build) endStep(row state.Step, out outcome) outcome {
+// endStep writes how a step has ended by save, unless that is written.
+func (b *build) endStep(row state.Step, out outcome, save func(state.Step) error) outcome {
 	if row.State != state.StepStarted {
 		return out
 	}
 	row.State, row.EndedAt = out.state(), time.Now()
-	// The next engine takes a step that has ended for granted, so its events must
-	// not be lost when the row is not.
-	err := b.engine.write(b.log.Sync)
-	if err == nil {
-		err = b.saveStep(row)
-	}
-	if err != nil {
+	if err := b.engine.write(func() error { return save(row) }); err != nil {
 		return b.unwritten(out, err)
 	}
 	return out
 }
 
-func (b *build) saveStep(row state.Step) error {
-	return b.engine.write(func() error { return b.engine.options.State.SaveStep(b.engine.hard, row) })
+// save writes the row of a step to which nothing else belongs.
+func (b *build) save(row state.Step) error {
+	return b.engine.options.State.SaveStep(b.engine.hard, row)
 }
 
 // unwritten gives the outcome of a step whose outcome could not be written.

@@ -34,6 +34,7 @@ type task struct {
 	origin api.Origin
 	handle string // the container's
 	dir    string // the working directory
+	made   bool   // the container
 }
 
 func newTask(b *build, plan *api.Plan, attempt int) *task {
@@ -75,8 +76,9 @@ func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error
 	}
 	container, err := t.container(ctx, worker, spec)
 	if err != nil {
-		return errored, errors.Join(err, t.endContainer(errored))
+		return errored, err
 	}
+	t.made = true
 	status, err := t.process(ctx, container)
 	return t.end(ctx, container, row, status, err)
 }
@@ -125,20 +127,19 @@ func (t *task) worker(ctx context.Context, row *state.Step, spec runtime.Contain
 			return nil, err
 		}
 		row.Worker, row.Container = worker.Name(), t.handle
-		if err := t.saveStep(*row); err != nil {
+		// The container's row is written first, so that there is never one that no row names.
+		err = t.engine.write(func() error {
+			return t.engine.options.State.SaveStep(t.engine.hard, *row, t.containerRow(worker.Name()))
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	return worker, t.reach(stageSelected, api.SelectedWorkerEvent{Time: now(), Origin: t.origin, Worker: worker.Name()})
 }
 
-// container gives the task's container. Its row is written first, so that there
-// is never a container that no row names.
+// container gives the task's container.
 func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtime.ContainerSpec) (runtime.Container, error) {
-	err := t.changeContainer(func(row *state.Container) { row.Worker = worker.Name() })
-	if err != nil {
-		return nil, err
-	}
 	if t.reached(stageStarted) {
 		// Not ctx, which an abort may have ended: what runs has to be stopped then.
 		container, err := worker.LookupContainer(t.force, t.handle)
@@ -170,9 +171,6 @@ func (t *task) process(ctx context.Context, container runtime.Container) (runtim
 	}
 	if err != nil {
 		return runtime.ExitStatus{}, err
-	}
-	if err := t.changeContainer(func(row *state.Container) { row.State = containerCreated }); err != nil {
-		return runtime.ExitStatus{}, errors.Join(err, t.stop(container))
 	}
 	ctx, span := trace.StartSpan(ctx, "run")
 	status, err := t.follow(ctx, container, process)
@@ -209,9 +207,6 @@ func (t *task) end(ctx context.Context, container runtime.Container, row *state.
 		out = errored
 	} else if status.Code != 0 {
 		out = failed
-	}
-	if err := t.endContainer(out); err != nil {
-		return errored, err
 	}
 	if err := errors.Join(ran, err); err != nil {
 		return errored, err

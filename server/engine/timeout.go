@@ -17,7 +17,7 @@ func (b *build) timeout(ctx context.Context, plan *api.Plan, attempt int) outcom
 			BuildID: b.record.ID, PlanID: plan.ID, Attempt: attempt,
 			State: state.StepStarted, ExitStatus: -1, StartedAt: time.Now(),
 		}
-		if err := b.saveStep(row); err != nil {
+		if err := b.engine.write(func() error { return b.save(row) }); err != nil {
 			return b.unwritten(errored, err)
 		}
 	}
@@ -36,5 +36,5 @@ func (b *build) timeout(ctx context.Context, plan *api.Plan, attempt int) outcom
 	case out == timedOut:
 		out = failed
 	}
-	return b.endStep(row, out)
+	return b.endStep(row, out, b.save)
 }

@@ -161,6 +161,38 @@ func TestAllSeeOneLogUntilTheLastHasClosedIt(t *testing.T) {
 	}
 }
 
+func TestSyncWhileItIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	log := open(t, NewStore(dir))
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			if err := log.Sync(); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	n := fill(t, log)
+	close(stop)
+	group.Wait()
+	if err := log.Sync(); err != nil {
+		t.Error(err)
+	}
+	if log.dirty || log.created {
+		t.Error("something is not synced")
+	}
+	finish(t, log, event(n))
+	if got := readAll(t, reopen(t, dir), 0); len(got) != n+1 {
+		t.Errorf("%d of %d events are there", len(got), n+1)
+	}
+}
+
 // BenchmarkMillionLines is the log's part of a task that prints a million lines.
 func BenchmarkMillionLines(b *testing.B) {
 	var lines strings.Builder

@@ -293,29 +293,49 @@ func (l *log) Mark(name string) (value int64, ok bool) {
 	return value, ok
 }
 
-// Sync returns when all that was appended would outlive a power failure.
+// Sync returns when all that was appended before would outlive a power failure. It
+// does not hold up the writer.
 func (l *log) Sync() error {
 	l.write.Lock()
+	file, size, dirty, created := l.file, l.size, l.dirty, l.created
+	l.write.Unlock()
+	if !dirty || file == nil {
+		return nil
+	}
+	err := l.syncFile(file, created)
+	l.write.Lock()
 	defer l.write.Unlock()
-	return l.sync()
+	if l.file != file {
+		// Who has put another in its place has synced it before.
+		return nil
+	}
+	if err == nil {
+		l.created = false
+		l.dirty = l.size != size
+	}
+	return err
 }
 
+// sync is Sync for who holds write.
 func (l *log) sync() error {
 	if !l.dirty || l.file == nil {
 		return nil
 	}
-	if err := l.file.Sync(); err != nil {
+	if err := l.syncFile(l.file, l.created); err != nil {
+		return err
+	}
+	l.dirty, l.created = false, false
+	return nil
+}
+
+func (l *log) syncFile(file *os.File, created bool) error {
+	err := file.Sync()
+	if created {
+		err = errors.Join(err, syncDir(l.dir), syncDir(filepath.Dir(l.dir)))
+	}
+	if err != nil {
 		return fmt.Errorf("sync the event log: %w", err)
 	}
-	if l.created {
-		for _, dir := range []string{l.dir, filepath.Dir(l.dir)} {
-			if err := syncDir(dir); err != nil {
-				return fmt.Errorf("sync the event log: %w", err)
-			}
-		}
-		l.created = false
-	}
-	l.dirty = false
 	return nil
 }
 

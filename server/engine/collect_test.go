@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"midge/runtime"
+	"midge/runtime/runtimetest"
+	"midge/server/state"
+)
+
+func (s *server) collect() {
+	s.t.Helper()
+	if err := s.engine.Collect(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// checkContainers checks of which builds there are containers, by their rows and on the worker.
+func (s *server) checkContainers(builds ...int) {
+	s.t.Helper()
+	rows, err := s.options.State.Containers(s.t.Context(), state.ContainerFilter{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var got []int
+	var named []string
+	for _, row := range rows {
+		got, named = append(got, row.BuildID), append(named, row.Handle)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, builds) {
+		s.t.Errorf("there are rows of containers of the builds %v, want %v", got, builds)
+	}
+	handles, err := s.options.Workers.Workers()[0].Containers(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	slices.Sort(handles)
+	slices.Sort(named)
+	if !slices.Equal(handles, named) {
+		s.t.Errorf("the worker has the containers %v, and the rows name %v", handles, named)
+	}
+}
+
+func TestCollectRemovesContainersOfFinishedBuilds(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	done, _ := s.run(good)
+	failed, _ := s.run(bad)
+	running := s.create(`{"do":[` + good + `,` + forever("a") + `]}`)
+	s.awaitOutput(running.ID, "a runs")
+	s.checkContainers(done.ID, failed.ID, running.ID, running.ID)
+	s.collect()
+	s.checkContainers(running.ID, running.ID)
+}
+
+func TestCollectLeavesGraceAndWhatIsHeld(t *testing.T) {
+	s := newServer(t)
+	s.options.CollectGrace = time.Hour
+	s.start()
+	build, _ := s.run(good)
+	s.collect()
+	s.checkContainers(build.ID)
+	s.stop()
+
+	s.options.CollectGrace, s.options.HoldFailed = 0, time.Hour
+	s.start()
+	held, _ := s.run(bad)
+	s.collect()
+	s.checkContainers(held.ID)
+}
+
+func TestCollectRemovesWhatNoRowNames(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	worker := s.options.Workers.Workers()[0]
+	_, err := worker.FindOrCreateContainer(t.Context(), runtime.ContainerSpec{Handle: "stray", Dir: "/tmp/build/1", Image: runtime.ImageSpec{Host: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.collect()
+	s.checkContainers()
+}
+
+func TestCollectGoesOnWhereOneHasEnded(t *testing.T) {
+	for nth := range 3 {
+		s := newServer(t)
+		s.start()
+		s.run(good)
+		count := 0
+		s.engine.beforeWrite = func() {
+			if count++; count == nth {
+				s.engine.end(errCrash)
+			}
+		}
+		if err := s.engine.Collect(s.engine.hard); nth > 0 && !errors.Is(err, errCrash) {
+			t.Errorf("got %v", err)
+		}
+		s.stop()
+		s.start()
+		s.collect()
+		s.checkContainers()
+	}
+}
+
+func TestCollectForgetsContainersOfAWorkerThatIsGone(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	s.run(good)
+	s.stop()
+	s.options.Workers = workerList{runtimetest.NewWorker(runtimetest.Config{Name: "other"})}
+	s.start()
+	s.collect()
+	s.checkContainers()
+}
+
+// tellingWorker tells of each container that is destroyed.
+type tellingWorker struct {
+	runtime.Worker
+	destroyed chan string
+}
+
+func (w *tellingWorker) LookupContainer(ctx context.Context, handle string) (runtime.Container, error) {
+	container, err := w.Worker.LookupContainer(ctx, handle)
+	return &tellingContainer{container, w.destroyed}, err
+}
+
+type tellingContainer struct {
+	runtime.Container
+	destroyed chan string
+}
+
+func (c *tellingContainer) Destroy(ctx context.Context) error {
+	err := c.Container.Destroy(ctx)
+	c.destroyed <- c.Handle()
+	return err
+}
+
+func TestCollectRunsByItself(t *testing.T) {
+	worker := &tellingWorker{runtimetest.NewWorker(runtimetest.Config{}), make(chan string, 10)}
+	s := newServer(t, worker)
+	s.options.CollectEvery = time.Millisecond
+	s.start()
+	s.run(good)
+	<-worker.destroyed
+}

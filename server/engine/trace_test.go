@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"midge/api"
+	"midge/server/eventlog"
+	"midge/server/state"
+)
+
+func TestSpans(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	before := otel.GetTracerProvider()
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)))
+	t.Cleanup(func() { otel.SetTracerProvider(before) })
+
+	const traceID, requestID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	s := newServer(t)
+	s.options.MaxActiveBuilds = 1
+	s.start()
+	first := s.create(forever("a"))
+	build, err := s.engine.Create(t.Context(), state.NewBuild{
+		Team:        testTeam,
+		Plan:        parsePlan(t, `{"do":[`+script("a", "echo $TRACEPARENT; exit 3", `"outputs":[{"name":"out"}]`)+`]}`),
+		TraceParent: "00-" + traceID + "-" + requestID + "-01",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.abort(first.ID)
+	_, events := s.finished(build.ID)
+	s.stopWhenIdle()
+
+	parents := make(map[string]string) // of each span, by name
+	names := map[string]string{requestID: "request"}
+	for _, span := range recorder.Ended() {
+		names[span.SpanContext().SpanID().String()] = span.Name()
+	}
+	var taskID string
+	for _, span := range recorder.Ended() {
+		if span.SpanContext().TraceID().String() != traceID {
+			continue
+		}
+		parents[span.Name()] = names[span.Parent().SpanID().String()]
+		if span.Name() == "task one-off" {
+			taskID = span.SpanContext().SpanID().String()
+		}
+	}
+	for name, parent := range map[string]string{
+		"build":           "request",
+		"wait for turn":   "build",
+		"task one-off":    "build",
+		"select worker":   "task one-off",
+		"create":          "task one-off",
+		"start":           "task one-off",
+		"run":             "task one-off",
+		"collect outputs": "task one-off",
+	} {
+		if parents[name] != parent {
+			t.Errorf("the span %q is below %q, want %q", name, parents[name], parent)
+		}
+	}
+	i := slices.IndexFunc(events, func(event eventlog.Event) bool { return event.Kind == api.EventLog })
+	if got := decode(t, events[i]).(api.LogEvent).Payload; !strings.HasPrefix(got, "00-"+traceID+"-"+taskID+"-01") {
+		t.Errorf("the task's TRACEPARENT is %q", got)
+	}
+}
