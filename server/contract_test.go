@@ -7,8 +7,11 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"midge/api"
 	"midge/server"
@@ -282,6 +285,72 @@ func TestContractContainers(t *testing.T) {
 		t.Run(e.request.first, func(t *testing.T) { c.exchange(t, e) })
 	}
 	c.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", build.ID), "")
+}
+
+func TestContractHijack(t *testing.T) {
+	c := newContract(t)
+	build := c.build(script("echo up; sleep 1000"))
+	waitForEvent(t, c.user, build.ID, api.EventLog)
+	var containers []api.Container
+	decode(t, c.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/main/containers?build_id=%d", build.ID), ""), &containers)
+	for _, section := range []string{"a command without a TTY, exit status 7", "stdin piped in"} {
+		t.Run(section, func(t *testing.T) {
+			sent, want := recordedFrames(t, "hijack.txt", section)
+			for i := range sent {
+				sent[i] = strings.ReplaceAll(sent[i], "/tmp/build/b1dda4c3", containers[0].WorkingDirectory)
+			}
+			path := fmt.Sprintf("/api/v1/teams/main/containers/%s/hijack", containers[0].ID)
+			got := exchangeFrames(t, c.user, path, sent)
+			if !slices.Equal(sorted(got), sorted(want)) {
+				t.Errorf("got frames %q, recorded were %q", got, want)
+			}
+			if got[len(got)-1] != want[len(want)-1] {
+				t.Errorf("the last frame is %q, recorded was %q", got[len(got)-1], want[len(want)-1])
+			}
+		})
+	}
+	c.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", build.ID), "")
+}
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
+
+// recordedFrames gives what a client and a server said over a websocket.
+func recordedFrames(t *testing.T, file, section string) (sent, answered []string) {
+	t.Helper()
+	for line := range strings.SplitSeq(sectionOf(t, file, section), "\n") {
+		if frame, ok := strings.CutPrefix(line, "client> MessageText "); ok {
+			sent = append(sent, frame)
+		}
+		if frame, ok := strings.CutPrefix(line, "server> MessageText "); ok {
+			answered = append(answered, frame)
+		}
+	}
+	return sent, answered
+}
+
+// exchangeFrames sends frames over a websocket, and gives those that come until it is closed.
+func exchangeFrames(t *testing.T, u *user, path string, sent []string) []string {
+	t.Helper()
+	socket, _, err := websocket.Dial(t.Context(), u.url+path, &websocket.DialOptions{
+		HTTPHeader: http.Header{"Authorization": {"Bearer " + u.token}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.CloseNow()
+	for _, frame := range sent {
+		if err := socket.Write(t.Context(), websocket.MessageText, []byte(frame)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var frames []string
+	for {
+		_, frame, err := socket.Read(t.Context())
+		if err != nil {
+			return frames
+		}
+		frames = append(frames, strings.TrimSpace(string(frame)))
+	}
 }
 
 // Lists are compared by their first element, as they have what happened before.

@@ -2,6 +2,11 @@ package server
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,5 +42,22 @@ func TestGuessLimitIsBounded(t *testing.T) {
 	}
 	if n := len(g.addresses); n > maxAddresses {
 		t.Errorf("%d addresses are kept, want at most %d", n, maxAddresses)
+	}
+}
+
+func TestLoginAfterTooManyGuesses(t *testing.T) {
+	s := &Server{guesses: guessLimit{addresses: map[string]*rate.Limiter{}}, passwords: newPasswords([]LocalUser{{"ann", "secret"}})}
+	for range guessesAtOnce {
+		s.guesses.wrong("192.0.2.1", time.Now())
+	}
+	form := url.Values{"grant_type": {"password"}, "username": {"ann"}, "password": {"secret"}, "client_id": {flyClientID}, "client_secret": {flyClientSecret}}
+	request := httptest.NewRequest("POST", "/sky/issuer/token", strings.NewReader(form.Encode()))
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.RemoteAddr = "192.0.2.1:4711"
+	recorder := httptest.NewRecorder()
+	s.login(recorder, request)
+	seconds, err := strconv.Atoi(recorder.Header().Get("Retry-After"))
+	if recorder.Code != http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 6 {
+		t.Errorf("got status %d and Retry-After %q, want 429 and some seconds", recorder.Code, recorder.Header().Get("Retry-After"))
 	}
 }

@@ -3,7 +3,6 @@ package server_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -61,10 +60,8 @@ func TestLogin(t *testing.T) {
 		{"client in the form", "", byForm, 200, ""},
 		{"wrong password", "fly:Zmx5", loginForm("test", "Secret"), 401, "access_denied"},
 		{"the hash as password", "fly:Zmx5", loginForm("ann", string(hash)), 401, "access_denied"},
-		{"another's password", "fly:Zmx5", loginForm("test", "hashed secret"), 401, "access_denied"},
 		{"unknown user", "fly:Zmx5", loginForm("bob", "secret"), 401, "access_denied"},
 		{"long password", "fly:Zmx5", loginForm("test", strings.Repeat("s", 73)), 401, "access_denied"},
-		{"no password", "fly:Zmx5", loginForm("test", ""), 401, "access_denied"},
 		{"unknown client", "sly:Zmx5", loginForm("test", "secret"), 401, "invalid_client"},
 		{"no client", "", loginForm("test", "secret"), 401, "invalid_client"},
 		{"other grant", "fly:Zmx5", refresh, 400, "unsupported_grant_type"},
@@ -156,19 +153,6 @@ func TestTokensAreNotStored(t *testing.T) {
 	}
 	if found := filesWith(t, s.DataDir, someone.token); len(found) > 0 {
 		t.Errorf("the token is in %v", found)
-	}
-}
-
-func TestGuessingPasswords(t *testing.T) {
-	s := startServer(t, servertest.Options{})
-	for i := range 10 {
-		if response, _ := tryLogin(t, s, "fly:Zmx5", loginForm("test", fmt.Sprint(i))); response.StatusCode != http.StatusUnauthorized {
-			t.Fatalf("guess %d: got status %d, want 401", i, response.StatusCode)
-		}
-	}
-	response, _ := tryLogin(t, s, "fly:Zmx5", loginForm("test", "secret"))
-	if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
-		t.Errorf("got status %d and Retry-After %q after ten guesses, want 429 and a time", response.StatusCode, response.Header.Get("Retry-After"))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"midge/runtime"
 	"midge/server/engine"
+	"midge/server/state"
 )
 
 // pool selects a worker for each container: the one with the fewest tasks of those
@@ -222,6 +223,15 @@ func (p *pool) state(name string, info runtime.WorkerInfo) string {
 		return "landing"
 	}
 	return "landed"
+}
+
+// container gives the container of a row, or a *runtime.NotFoundError.
+func (p *pool) container(ctx context.Context, row state.Container) (runtime.Container, error) {
+	worker, ok := p.Worker(row.Worker)
+	if !ok {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: row.Handle}
+	}
+	return worker.LookupContainer(ctx, row.Handle)
 }
 
 // destroyContainers destroys all containers of all workers.

@@ -24,6 +24,20 @@ type message struct {
 // recorded gives the exchanges of a section of a file in testdata/wire.
 func recorded(t *testing.T, file, section string) []exchange {
 	t.Helper()
+	var exchanges []exchange
+	for _, text := range strings.Split(sectionOf(t, file, section), "\n>>> ")[1:] {
+		request, response, found := strings.Cut(text, "\n<<< ")
+		if !found {
+			t.Fatalf("%s, %s: no response to %q", file, section, request)
+		}
+		exchanges = append(exchanges, exchange{parseMessage(request), parseMessage(response)})
+	}
+	return exchanges
+}
+
+// sectionOf gives the text of a section of a file in testdata/wire.
+func sectionOf(t *testing.T, file, section string) string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "testdata", "wire", file))
 	if err != nil {
 		t.Fatal(err)
@@ -33,15 +47,7 @@ func recorded(t *testing.T, file, section string) []exchange {
 		t.Fatalf("%s has no section %q", file, section)
 	}
 	rest, _, _ = strings.Cut(rest, "\n### ")
-	var exchanges []exchange
-	for _, text := range strings.Split(rest, "\n>>> ")[1:] {
-		request, response, found := strings.Cut(text, "\n<<< ")
-		if !found {
-			t.Fatalf("%s, %s: no response to %q", file, section, request)
-		}
-		exchanges = append(exchanges, exchange{parseMessage(request), parseMessage(response)})
-	}
-	return exchanges
+	return rest
 }
 
 func parseMessage(text string) message {

@@ -32,6 +32,7 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 
 	mux.HandleFunc("GET "+team+"/containers", s.inTeam(viewer, s.listContainers))
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))
+	mux.HandleFunc("GET "+team+"/containers/{container}/hijack", s.inTeam(member, s.hijackContainer))
 	mux.HandleFunc("GET "+team+"/volumes", s.inTeam(viewer, s.listVolumes))
 
 	mux.HandleFunc("DELETE "+team+"/tasks/{step}/cache", s.inTeam(pipelineOperator, s.clearTaskCache))

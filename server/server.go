@@ -25,6 +25,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"midge/artifacts/store"
+	"midge/hijack"
 	"midge/server/engine"
 	"midge/server/eventlog"
 	"midge/server/state"
@@ -41,6 +42,7 @@ type Server struct {
 	artifacts *store.Store
 	pool      *pool
 	engine    *engine.Engine
+	sessions  *hijack.Sessions
 	http      *http.Server
 
 	teams     map[string]teamAuth // by name; never changes
@@ -131,6 +133,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.openWorkers(ctx); err != nil {
 		return err
 	}
+	if err := s.openSessions(ctx); err != nil {
+		return err
+	}
 	s.openEngine()
 	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
 	s.http = &http.Server{
@@ -175,6 +180,30 @@ func (s *Server) openWorkers(ctx context.Context) error {
 	}
 	s.pool, err = newPool(ctx, workers)
 	return err
+}
+
+// openSessions finds the hijack sessions again that an earlier server has left.
+func (s *Server) openSessions(ctx context.Context) error {
+	dir, err := s.dir.subdirectory("sessions")
+	if err != nil {
+		return err
+	}
+	recorder := newHijackRecorder(s.database, s.logs, s.log)
+	s.onClose(func() error { recorder.close(); return nil })
+	s.sessions, err = hijack.Open(hijack.Config{
+		Dir:      dir,
+		Find:     s.findContainer,
+		Observer: recorder,
+		Log:      s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(func() error { s.sessions.Close(); return nil })
+	if err := s.sessions.Restore(ctx); err != nil {
+		s.log.ErrorContext(ctx, "not all hijack sessions were found again", "error", err)
+	}
+	return nil
 }
 
 func (s *Server) openEngine() {

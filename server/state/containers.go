@@ -107,6 +107,17 @@ func (db *Database) Containers(ctx context.Context, filter ContainerFilter) ([]C
 	return containers, nil
 }
 
+// HoldContainer keeps a container from garbage collection until then, unless it is
+// kept for longer already. One that is not there is no error.
+func (db *Database) HoldContainer(ctx context.Context, handle string, until time.Time, by string) error {
+	_, err := db.change(ctx, `UPDATE containers SET held_until = ?, held_by = ? WHERE handle = ? AND held_until < ?`,
+		nanoseconds(until), by, handle, nanoseconds(until))
+	if err != nil {
+		return fmt.Errorf("hold container %s: %w", handle, err)
+	}
+	return nil
+}
+
 // DeleteContainer removes the row; one that is not there is no error.
 func (db *Database) DeleteContainer(ctx context.Context, handle string) error {
 	err := db.lazily(ctx, func(tx *sql.Tx) error {

@@ -131,6 +131,36 @@ func TestContainers(t *testing.T) {
 	wantNotFound(t, db.SaveContainer(ctx, Container{Handle: "n", Team: "none"}), "team")
 }
 
+func TestHoldContainer(t *testing.T) {
+	db := openTest(t)
+	ctx := t.Context()
+	held := Container{Handle: "c", Team: "main", CreatedAt: time.Unix(1, 0)}
+	if err := db.SaveContainer(ctx, held); err != nil {
+		t.Fatal(err)
+	}
+	holds := []struct {
+		until  time.Time
+		by     string
+		want   time.Time
+		wantBy string
+	}{
+		{time.Unix(10, 0), "local:a", time.Unix(10, 0), "local:a"},
+		{time.Unix(9, 0), "local:b", time.Unix(10, 0), "local:a"},
+		{time.Unix(11, 0), "local:b", time.Unix(11, 0), "local:b"},
+	}
+	for _, hold := range holds {
+		if err := db.HoldContainer(ctx, "c", hold.until, hold.by); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := db.Container(ctx, "c"); err != nil || !got.HeldUntil.Equal(hold.want) || got.HeldBy != hold.wantBy {
+			t.Errorf("held until %v by %s (%v), want %v by %s", got.HeldUntil, got.HeldBy, err, hold.want, hold.wantBy)
+		}
+	}
+	if err := db.HoldContainer(ctx, "none", time.Unix(9, 0), "local:a"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTokens(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"midge/hijack"
+	"midge/runtime"
+	"midge/server/state"
+)
+
+// hijackContainer serves a session in the container of the path.
+func (s *Server) hijackContainer(w http.ResponseWriter, r *http.Request) {
+	row, ok := s.containerOfPath(w, r)
+	if !ok {
+		return
+	}
+	container, err := s.pool.container(r.Context(), row)
+	if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
+		notFound(w, "container %s is being removed: it was", row.Handle)
+		return
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	privileged, err := s.runsPrivileged(r.Context(), row)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.sessions.Serve(w, r, hijack.Place{
+		Container:  container,
+		Privileged: privileged,
+		TeamName:   row.Team,
+		BuildID:    row.BuildID,
+		PlanID:     row.PlanID,
+		StepName:   row.StepName,
+		User:       requester(r).user(),
+		From:       r.RemoteAddr,
+	})
+}
+
+// findContainer gives the container of a handle, or a *runtime.NotFoundError.
+func (s *Server) findContainer(ctx context.Context, handle string) (runtime.Container, error) {
+	row, err := s.database.Container(ctx, handle)
+	if missing := (*state.NotFoundError)(nil); errors.As(err, &missing) {
+		return nil, &runtime.NotFoundError{Kind: "container", Name: handle}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.pool.container(ctx, row)
+}
+
+// runsPrivileged tells whether the task that a container was made for is privileged.
+func (s *Server) runsPrivileged(ctx context.Context, row state.Container) (bool, error) {
+	build, err := s.database.Build(ctx, row.BuildID)
+	if err != nil {
+		return false, err
+	}
+	for step := range build.Plan.All() {
+		if step.ID == row.PlanID && step.Task != nil {
+			return step.Task.Privileged, nil
+		}
+	}
+	return false, nil
+}

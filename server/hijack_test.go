@@ -1,0 +1,76 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"midge/api"
+	"midge/server/servertest"
+)
+
+func TestHijackIsInTheBuildsEvents(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	build, _ := someone.finish(someone.build(script("exit 1")).ID)
+	var containers []api.Container
+	decode(t, someone.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/main/containers?build_id=%d", build.ID), ""), &containers)
+	if len(containers) != 1 {
+		t.Fatalf("got containers %+v, want that of the failed task", containers)
+	}
+	path := fmt.Sprintf("/api/v1/teams/main/containers/%s/hijack", containers[0].ID)
+	frames := exchangeFrames(t, someone, path, []string{`{"path":"/bin/sh","args":["-c","exit 7"]}`, `{"closed":true}`})
+	if len(frames) != 1 || frames[0] != `{"exit_status":7}` {
+		t.Fatalf("got frames %q", frames)
+	}
+	// They come after the end of the build, and are written when the client has gone.
+	var began, ended api.HijackEvent
+	for ended.Began == 0 {
+		for _, event := range hijackEvents(t, someone, build.ID) {
+			if event.Began == 0 {
+				began = event
+			} else {
+				ended = event
+			}
+		}
+	}
+	if began.User != "local:test" || !strings.HasPrefix(began.From, "127.0.0.1:") || began.Container != containers[0].ID || began.Command[0] != "/bin/sh" {
+		t.Errorf("the session began with %+v", began)
+	}
+	if ended.Session != began.Session || ended.ExitStatus == nil || *ended.ExitStatus != 7 {
+		t.Errorf("the session ended with %+v", ended)
+	}
+}
+
+// hijackEvents gives the events of sessions that are in a build's log now.
+func hijackEvents(t *testing.T, u *user, build int) []api.HijackEvent {
+	t.Helper()
+	response := u.open("GET", fmt.Sprintf("/api/v1/builds/%d/events", build), map[string]string{api.EventsHeader: "1"}, nil)
+	defer response.Body.Close()
+	var events []api.HijackEvent
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var envelope api.Event
+		decode(t, data, &envelope)
+		if envelope.Event == api.EventHijack {
+			var event api.HijackEvent
+			decode(t, string(envelope.Data), &event)
+			events = append(events, event)
+		}
+	}
+	return events
+}
+
+func TestHijackOfNoContainer(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	if body := someone.want(http.StatusNotFound, "GET", "/api/v1/teams/main/containers/none/hijack", ""); !strings.Contains(body, "container none not found") {
+		t.Errorf("got %q", body)
+	}
+}
