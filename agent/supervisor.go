@@ -117,6 +117,9 @@ func (s *supervisor) createContainer(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := checkMountPoints(s.config.Rootfs, s.config.MountPoints); err != nil {
+		return err
+	}
 	conn, inherited, err := pid1.SocketPair()
 	if err != nil {
 		return err
