@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,9 +82,9 @@ func (c *Client) Run(ctx context.Context, p Process) error {
 func (c *Client) Write(ctx context.Context, id string, offset int64, data []byte) (int64, error) {
 	r, err := c.exchange(ctx, frameInput, input{process: id, offset: offset, data: data}.append(nil))
 	if ended, endErr := c.endedOr(id, err); ended {
-		return offset + int64(len(data)), endErr // as if it had taken it, and not cared
+		return offset, cmp.Or(endErr, error(errEnded))
 	}
-	return r.Offset, err
+	return max(r.Offset, offset), err
 }
 
 // CloseStdin tells a process that no input follows.

@@ -20,6 +20,9 @@ type Config struct {
 	Cgroup string `json:"cgroup"`
 	// Mounts are made, in order, before the runtime makes the container.
 	Mounts []Mount `json:"mounts,omitempty"`
+	// Rootfs is the root file system, MountPoints where in it the runtime will mount what.
+	Rootfs      string       `json:"rootfs"`
+	MountPoints []MountPoint `json:"mount_points,omitempty"`
 
 	// WorkingDir, Env and User are what processes have that do not say otherwise.
 	WorkingDir string   `json:"working_dir"`

@@ -25,6 +25,8 @@ type processInput struct {
 	ended    bool // the process has
 }
 
+var errEnded = &Error{Kind: ErrorSpec, Message: "input for a process that has ended"}
+
 // write gives the process what of data it has not been given, and says how many
 // bytes that makes in all. offset is the number of input bytes before data. It
 // waits until the process takes them.
@@ -41,12 +43,18 @@ func (in *processInput) write(offset int64, data []byte) (int64, error) {
 	if in.closed {
 		return in.received, &Error{Kind: ErrorSpec, Message: "input for a process whose input was closed"}
 	}
+	if in.ended {
+		return in.received, errEnded
+	}
 	n, err := in.file.Write(data[known:])
 	in.received += int64(n)
 	if n > 0 {
 		in.midLine = data[known+int64(n)-1] != '\n'
 	}
-	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EIO) || errors.Is(err, os.ErrClosed) {
+	switch {
+	case errors.Is(err, os.ErrClosed):
+		return in.received, errEnded
+	case errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EIO):
 		// Nobody reads it any more. To who writes that is no different from a
 		// process that took it and did not care.
 		in.received = max(in.received, offset+int64(len(data)))

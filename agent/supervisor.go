@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -60,39 +61,48 @@ type supervisor struct {
 
 // startSupervisor brings the container up. On an error nothing of it is left but
 // what was in its directory before.
-func startSupervisor(ctx context.Context, dir string) (s *supervisor, err error) {
+func startSupervisor(ctx context.Context, dir string) (*supervisor, error) {
 	// Paths of sockets are short, those of directories need not be.
 	if err := os.Chdir(dir); err != nil {
 		return nil, err
 	}
-	s = &supervisor{
+	lock, err := lockContainer(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &supervisor{
 		dir:       dir,
+		lock:      lock,
 		open:      make(map[*net.UnixConn]struct{}),
 		processes: make(map[string]*process),
 		stop:      make(chan time.Time),
 		down:      make(chan struct{}),
 	}
-	if s.lock, err = lockContainer(dir); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close(ctx))
-		}
-	}()
-	if s.config, err = ReadConfig(dir); err != nil {
-		return nil, err
-	}
-	if s.cgroup, err = FindCgroup(s.config.Cgroup); err != nil {
-		return nil, err
-	}
-	if s.listener, err = listen(); err != nil {
-		return nil, err
-	}
-	if err := s.createContainer(ctx); err != nil {
-		return nil, err
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.close(ctx), lock.Close())
 	}
 	return s, nil
+}
+
+func (s *supervisor) start(ctx context.Context) (err error) {
+	if s.config, err = ReadConfig(s.dir); err != nil {
+		return err
+	}
+	// A supervisor that was killed may have left a container.
+	if left, err := exists(filepath.Join(s.config.RuntimeRoot, s.config.ID)); err != nil {
+		return err
+	} else if left {
+		if err := RemoveRuntimeState(ctx, s.config); err != nil {
+			return err
+		}
+	}
+	if s.cgroup, err = FindCgroup(s.config.Cgroup); err != nil {
+		return err
+	}
+	if s.listener, err = listen(); err != nil {
+		return err
+	}
+	return s.createContainer(ctx)
 }
 
 // listen listens on the socket in the working directory.
@@ -116,6 +126,9 @@ func (s *supervisor) createContainer(ctx context.Context) error {
 		if err := m.mount(); err != nil {
 			return err
 		}
+	}
+	if err := checkMountPoints(s.config.Rootfs, s.config.MountPoints); err != nil {
+		return err
 	}
 	conn, inherited, err := pid1.SocketPair()
 	if err != nil {

@@ -60,7 +60,7 @@ func checkExecutable(path string) *Failure {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		failure.Message, failure.Found = describeMissing(path, err)
+		failure.Message, failure.Found = describeMissing(path, err), false
 	case info.IsDir():
 		failure.Message = fmt.Sprintf("%s is a directory and cannot be executed; %s", path, describeDirectory(path))
 	case !info.Mode().IsRegular():
@@ -73,22 +73,22 @@ func checkExecutable(path string) *Failure {
 	return failure
 }
 
-// describeMissing says what is where path should be, and whether something is.
-func describeMissing(path string, err error) (message string, found bool) {
+// describeMissing says what is where path should be.
+func describeMissing(path string, err error) string {
 	if target, linkErr := os.Readlink(path); linkErr == nil {
-		return fmt.Sprintf("%s is a symbolic link to %s, which cannot be followed: %v", path, target, errors.Unwrap(err)), true
+		return fmt.Sprintf("%s is a symbolic link to %s, which cannot be followed: %v", path, target, errors.Unwrap(err))
 	}
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
-		return fmt.Sprintf("executable %s cannot be looked at: %v", path, err), false
+		return fmt.Sprintf("executable %s cannot be looked at: %v", path, err)
 	}
 	parent := filepath.Dir(path)
 	for {
 		info, err := os.Stat(parent)
 		if err == nil && info.IsDir() {
-			return fmt.Sprintf("executable %s does not exist; %s", path, describeDirectory(parent)), false
+			return fmt.Sprintf("executable %s does not exist; %s", path, describeDirectory(parent))
 		}
 		if err == nil {
-			return fmt.Sprintf("executable %s does not exist: %s is no directory", path, parent), false
+			return fmt.Sprintf("executable %s does not exist: %s is no directory", path, parent)
 		}
 		parent = filepath.Dir(parent)
 	}

@@ -188,11 +188,7 @@ func (w *Worker) systemMounts(spec runtime.ContainerSpec) []specs.Mount {
 func volumeMounts(volumes []volume) []specs.Mount {
 	mounts := make([]specs.Mount, 0, len(volumes))
 	for _, v := range volumes {
-		source := v.Dir
-		if v.Merged != "" {
-			source = v.Merged
-		}
-		mounts = append(mounts, specs.Mount{Destination: v.Target, Type: "bind", Source: source, Options: []string{"rbind", "rw", "nosuid", "nodev"}})
+		mounts = append(mounts, specs.Mount{Destination: v.Target, Type: "bind", Source: v.source(), Options: []string{"rbind", "rw", "nosuid", "nodev"}})
 	}
 	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")

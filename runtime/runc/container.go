@@ -147,15 +147,16 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 // forget lets go of what a container that is gone had.
 func (w *Worker) forget(handle string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if client := w.clients[handle]; client != nil {
+	client, releases := w.clients[handle], w.releases[handle]
+	delete(w.clients, handle)
+	delete(w.releases, handle)
+	w.mu.Unlock()
+	if client != nil {
 		client.Close()
-		delete(w.clients, handle)
 	}
-	for _, release := range w.releases[handle] {
+	for _, release := range releases {
 		release()
 	}
-	delete(w.releases, handle)
 }
 
 // explain makes of what a supervisor says what package runtime promises.

@@ -103,12 +103,14 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 		RuntimeRoot: w.runtimeRoot(),
 		Cgroup:      w.cgroup(spec.Handle),
 		Mounts:      root.mounts,
+		Rootfs:      filepath.Join(dir, "rootfs"),
 		WorkingDir:  spec.Dir,
 		Env:         spec.Env,
 		User:        spec.User,
 		Privileged:  spec.Privileged,
 	}
 	for _, v := range r.Volumes {
+		config.MountPoints = append(config.MountPoints, agent.MountPoint{Target: v.Target, Source: v.source()})
 		if v.Lower != "" {
 			config.Mounts = append(config.Mounts, agent.Mount{
 				Target: v.Merged,
@@ -151,7 +153,7 @@ func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec,
 	}
 	for i, output := range spec.Outputs {
 		v := w.newVolume(spec, outputVolume, output.Path, i)
-		if slices.ContainsFunc(all, func(other volume) bool { return other.Target == v.Target }) {
+		if slices.ContainsFunc(all, func(other volume) bool { return other.Kind == inputVolume && other.Target == v.Target }) {
 			continue // a task that changes its input, and gives that
 		}
 		if err := add(w.prepareOutput(spec.Handle, v)); err != nil {

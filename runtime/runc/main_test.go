@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"midge/runtime"
@@ -71,11 +73,7 @@ func newContainer(t testing.TB, w *runc.Worker, spec runtime.ContainerSpec) runt
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Destroy(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { destroy(t, c) })
 	return c
 }
 
@@ -100,4 +98,77 @@ func output(t testing.TB, p runtime.Process, stream runtime.Stream) string {
 			all.Write(chunk.Data)
 		}
 	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// run starts a shell script.
+func run(t testing.TB, c runtime.Container, id, script string) runtime.Process {
+	t.Helper()
+	p, err := c.Run(t.Context(), runtime.ProcessSpec{ID: id, Path: "sh", Args: []string{"-c", script}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func wait(t testing.TB, p runtime.Process) runtime.ExitStatus {
+	t.Helper()
+	status, err := p.Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// awaitOutput waits until a process has written want, which it does first.
+func awaitOutput(t testing.TB, p runtime.Process, want string) {
+	t.Helper()
+	r, err := p.Output(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got := ""
+	for got != want {
+		chunk, err := r.Next()
+		if err != nil {
+			t.Fatalf("after %q: %v", got, err)
+		}
+		got += string(chunk.Data)
+		if !strings.HasPrefix(want, got) {
+			t.Fatalf("the process wrote %q, want %q", got, want)
+		}
+	}
+}
+
+func destroy(t testing.TB, what interface{ Destroy(context.Context) error }) {
+	t.Helper()
+	if err := what.Destroy(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// busyboxRootfs makes a root file system with the commands of busybox.
+func busyboxRootfs(t testing.TB) string {
+	t.Helper()
+	top := filepath.Join(t.TempDir(), "rootfs")
+	for _, dir := range []string{"bin", "etc", "dev", "proc", "sys", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(top, "bin", "busybox"), busybox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sh", "cat", "echo", "find", "id", "ls", "pwd", "sleep", "stat", "test", "touch", "true"} {
+		if err := os.Symlink("busybox", filepath.Join(top, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return top
 }

@@ -36,6 +36,14 @@ type volume struct {
 	Key string `json:"key,omitempty"`
 }
 
+// source is the directory that is mounted at Target.
+func (v volume) source() string {
+	if v.Merged != "" {
+		return v.Merged
+	}
+	return v.Dir
+}
+
 type volumeKind string
 
 const (

@@ -85,7 +85,7 @@ func (w *Worker) readVolume(handle string) (volumeRecord, error) {
 // LookupVolume implements runtime.Worker.
 func (w *Worker) LookupVolume(_ context.Context, handle string) (runtime.Volume, error) {
 	notFound := &runtime.NotFoundError{Kind: "volume", Name: handle}
-	if handle == "" || strings.ContainsAny(handle, "/.") {
+	if len(handle) > 128 || strings.Trim(handle, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || handle == "" {
 		return nil, notFound
 	}
 	r, err := w.readVolume(handle)

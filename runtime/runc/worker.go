@@ -147,17 +147,17 @@ func findRuntime(program string) (string, error) {
 // Close lets go of what the worker has open. Containers and their processes go on.
 func (w *Worker) Close() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, client := range w.clients {
-		client.Close()
+	handles := make(map[string]bool)
+	for handle := range w.clients {
+		handles[handle] = true
 	}
-	for _, releases := range w.releases {
-		for _, release := range releases {
-			release()
-		}
+	for handle := range w.releases {
+		handles[handle] = true
 	}
-	clear(w.clients)
-	clear(w.releases)
+	w.mu.Unlock()
+	for handle := range handles {
+		w.forget(handle)
+	}
 }
 
 func (w *Worker) path(elements ...string) string {
