@@ -19,16 +19,15 @@ import (
 	"midge/trace/otlp"
 )
 
-const (
-	// maxBuildBytes bounds the file of a build's spans.
-	maxBuildBytes = 16 << 20
-	// maxPending bounds the spans that wait to be written, of all builds.
-	maxPending = 20_000
-	// ringSize is how many spans of requests are kept.
-	ringSize = 4096
-	// flushInterval is how long a span may wait to be written.
-	flushInterval = time.Second
-)
+// storeLimits bound a store.
+type storeLimits struct {
+	buildBytes int64 // the file of a build's spans
+	pending    int   // the spans that wait to be written, of all builds
+	ring       int   // the spans of requests
+}
+
+// flushInterval is how long a span may wait to be written.
+const flushInterval = time.Second
 
 // Store keeps the spans of a server: those of builds in a file a build, the last
 // ones of everything else in memory. Its methods may be called from many goroutines.
@@ -39,6 +38,7 @@ const (
 type Store struct {
 	directory string
 	log       *slog.Logger
+	limits    storeLimits
 	wake      chan struct{}
 	stop      context.CancelFunc
 	done      chan struct{}
@@ -67,6 +67,7 @@ func OpenStore(directory string, log *slog.Logger) (*Store, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
 		directory: directory, log: log, stop: stop, done: make(chan struct{}),
+		limits: storeLimits{buildBytes: 16 << 20, pending: 20_000, ring: 4096},
 		wake: make(chan struct{}, 1), pending: map[buildFile][]otlp.Span{},
 	}
 	go s.run(ctx)
@@ -80,12 +81,12 @@ func (s *Store) Keep(span otlp.Span) {
 	defer s.mu.Unlock()
 	switch {
 	case build == 0 && isNoise(&span):
-	case build == 0 && len(s.ring) < ringSize:
+	case build == 0 && len(s.ring) < s.limits.ring:
 		s.ring = append(s.ring, span)
 	case build == 0:
 		s.ring[s.next] = span
-		s.next = (s.next + 1) % ringSize
-	case s.waiting >= maxPending:
+		s.next = (s.next + 1) % s.limits.ring
+	case s.waiting >= s.limits.pending:
 		s.dropped++
 	default:
 		key := buildFile{span.TraceID, build}
@@ -181,7 +182,7 @@ func (s *Store) appendLine(file *os.File, line []byte, spans int) error {
 	if err != nil {
 		return err
 	}
-	if info.Size()+int64(len(line)) > maxBuildBytes {
+	if info.Size()+int64(len(line)) > s.limits.buildBytes {
 		s.mu.Lock()
 		s.dropped += int64(spans)
 		s.mu.Unlock()

@@ -161,10 +161,11 @@ func TestStorePassesOverALineThatACrashCut(t *testing.T) {
 func TestStoreIsBounded(t *testing.T) {
 	store := openStore(t, t.TempDir())
 	defer closeStore(t, store)
-	for range 2 * ringSize {
+	store.limits = storeLimits{buildBytes: 10_000, pending: 20, ring: 30}
+	for range 2 * store.limits.ring {
 		store.Keep(numbered(1, 0))
 	}
-	large := numbered(2, 12, attribute.String("x", strings.Repeat("x", maxBuildBytes/3)))
+	large := numbered(2, 12, attribute.String("x", strings.Repeat("x", 3000)))
 	for range 5 {
 		store.Keep(large)
 		if err := store.Flush(); err != nil {
@@ -172,14 +173,14 @@ func TestStoreIsBounded(t *testing.T) {
 		}
 	}
 	info, err := os.Stat(store.path(buildFile{someTrace, 12}))
-	if err != nil || info.Size() > maxBuildBytes {
+	if err != nil || info.Size() > store.limits.buildBytes {
 		t.Errorf("the file of a build has %d bytes: %v", info.Size(), err)
 	}
-	for range maxPending + 10 {
+	for range 2 * store.limits.pending {
 		store.Keep(numbered(3, 13))
 	}
 	status := store.Status()
-	if status.Ring != ringSize || status.Pending > maxPending || status.Dropped < 3 {
+	if status.Ring != store.limits.ring || status.Pending > store.limits.pending || status.Dropped != 3+20 {
 		t.Errorf("status is %+v", status)
 	}
 }
@@ -215,7 +216,7 @@ func TestSpansThatAreEachOthersParentsEnd(t *testing.T) {
 func TestStoreServesManyAtOnce(t *testing.T) {
 	store := openStore(t, t.TempDir())
 	var senders sync.WaitGroup
-	const each = 50
+	const each = 20
 	for id := range byte(4) {
 		senders.Go(func() {
 			for range each {
