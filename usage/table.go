@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"midge/api"
+	"midge/terminal"
 )
 
 // Table writes what each step used, a paragraph a step, for a person. No line is
@@ -29,14 +30,7 @@ func Table(w io.Writer, build api.BuildUsage, width int) error {
 }
 
 // stepName is what the step is called, without what a terminal would obey.
-func stepName(step api.StepUsage) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == utf8.RuneError {
-			return '?'
-		}
-		return r
-	}, step.Name)
-}
+func stepName(step api.StepUsage) string { return terminal.Line(step.Name) }
 
 // paragraph writes rows of facts beside a name, each row broken where it gets too wide.
 func paragraph(text *strings.Builder, name string, column, width int, rows [][]string) {
