@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -47,23 +48,13 @@ func (b *FrameBuilder) Add(key Key, record []byte) {
 	b.raw = append(b.raw, record...)
 }
 
-// Extend makes room for an object of size bytes and gives it to be filled. It is
-// the builder's to forget by Undo.
+// Extend makes room for the record of an object and gives it to be filled, before
+// anything else is called.
 func (b *FrameBuilder) Extend(key Key, size int) []byte {
 	start := len(b.raw)
-	if cap(b.raw)-start < size {
-		b.raw = append(make([]byte, 0, max(start+size, FrameTarget)), b.raw...)
-	}
-	b.raw = b.raw[:start+size]
+	b.raw = slices.Grow(b.raw, max(size, FrameTarget-start))[:start+size]
 	b.objects = append(b.objects, Object{key, size})
 	return b.raw[start:]
-}
-
-// Undo takes the last object out again.
-func (b *FrameBuilder) Undo() {
-	last := len(b.objects) - 1
-	b.raw = b.raw[:len(b.raw)-b.objects[last].Size]
-	b.objects = b.objects[:last]
 }
 
 // Fits reports whether another object of size bytes belongs into this frame.
@@ -73,9 +64,6 @@ func (b *FrameBuilder) Fits(size int) bool {
 
 // Objects gives what was added, in order.
 func (b *FrameBuilder) Objects() []Object { return b.objects }
-
-// Raw gives how many bytes were added.
-func (b *FrameBuilder) Raw() int { return len(b.raw) }
 
 // Reset empties the builder, and keeps its memory.
 func (b *FrameBuilder) Reset() { b.objects, b.raw = b.objects[:0], b.raw[:0] }

@@ -40,6 +40,9 @@ func (o *TreeObject) Record() []byte {
 	return append(record, o.Times...)
 }
 
+// Entries gives how many entries the object has; 0 for one in parts.
+func (o *TreeObject) Entries() int { return len(o.Times) / 8 }
+
 // ParseTreeRecord takes a record apart. The object shares the record's memory;
 // its canonical bytes are not looked at yet.
 func ParseTreeRecord(record []byte) (TreeObject, error) {

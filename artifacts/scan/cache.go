@@ -212,11 +212,12 @@ func (c *Cache) end(run *cacheRun, tree *Tree) {
 		return
 	}
 	digest := artifacts.Sum(content)
-	c.Err = replaceFile(c.path, append(content, digest[:]...))
+	c.Err = ReplaceFile(c.path, append(content, digest[:]...))
 }
 
-// replaceFile writes beside path and renames, so that a reader sees all or nothing.
-func replaceFile(path string, content []byte) (err error) {
+// ReplaceFile writes beside path and renames, so that a reader sees all or nothing.
+// It does not wait for the disk: what is kept so can be found anew.
+func ReplaceFile(path string, content []byte) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

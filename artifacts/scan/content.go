@@ -113,4 +113,12 @@ func (r *contentReader) readLarge(f io.Reader, object func(artifacts.Key, []byte
 	return chunks, object(r.key, list)
 }
 
+// ReadChunks reads a large file and gives its chunks, and the key of their list.
+func ReadChunks(r io.Reader) ([]artifacts.Chunk, artifacts.Key, error) {
+	reader := readers.Get().(*contentReader)
+	defer readers.Put(reader)
+	chunks, err := reader.readLarge(r, nil)
+	return chunks, reader.key, err
+}
+
 var errTooLarge = errors.New("the file is too large for an artifact, whose files can have about 200 GB")

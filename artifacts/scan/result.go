@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"io/fs"
 	"iter"
 
 	"midge/artifacts"
@@ -80,6 +81,32 @@ func (d Directory) Entries() []artifacts.Entry { return d.d.entries }
 // parts. They are the Tree's.
 func (d Directory) Objects() []artifacts.TreeObject { return d.d.objects }
 
+// Key names the tree object that stands for the directory.
+func (d Directory) Key() artifacts.Key {
+	return artifacts.Key{Kind: artifacts.KindTree, Digest: d.d.objects[0].Digest}
+}
+
+// Children gives the directories in this one, in order of name.
+func (d Directory) Children() iter.Seq[Directory] {
+	return func(yield func(Directory) bool) {
+		for _, child := range d.d.children {
+			if !yield(Directory{child}) {
+				return
+			}
+		}
+	}
+}
+
+// Unchanged reports whether what fi says of the file at index of Entries is what
+// the scan saw, as far as that can be told.
+func (d Directory) Unchanged(index int, fi fs.FileInfo) bool {
+	e := &d.d.entries[index]
+	return fi.Mode().IsRegular() && fi.Size() == e.Size && fi.ModTime().UnixNano() == e.ModTime
+}
+
+// Top gives the top directory.
+func (t *Tree) Top() Directory { return Directory{t.top} }
+
 // Directories gives all directories, each before those in it.
 func (t *Tree) Directories() iter.Seq[Directory] {
 	return func(yield func(Directory) bool) { t.top.visit(yield) }
@@ -97,7 +124,7 @@ func (d *directory) visit(yield func(Directory) bool) bool {
 	return true
 }
 
-// Chunks gives the chunks of a large file that was read in this scan.
+// Chunks gives the chunks of a large file, if it was read in this scan.
 func (t *Tree) Chunks(list artifacts.Digest) ([]artifacts.Chunk, bool) {
 	chunks, ok := t.lists[list]
 	return chunks, ok

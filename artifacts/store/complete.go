@@ -16,9 +16,8 @@ type check struct {
 	// bit i of absent is for its entry, part or chunk i of count. With nil the check
 	// ends at the first thing that is missing.
 	missing func(key artifacts.Key, absent bits, count int) error
-	// kept is told of each object that the team has sent; below a complete tree it
-	// is not told of more. nil for nobody.
-	kept func(key artifacts.Key, at place, complete bool)
+	// keeper keeps what is found, so that who is told of it can rely on it; nil does not.
+	keeper *keeper
 	// generation is the store's when the check began: what a collection removed since
 	// makes findings worthless for others.
 	generation uint64
@@ -82,7 +81,7 @@ func (c *check) tree(ctx context.Context, digest artifacts.Digest, depth int) (f
 		if err := artifacts.CheckParts([][]artifacts.Entry{directory.Entries}); err != nil {
 			return finding{}, fmt.Errorf("tree %v: %w", digest, err)
 		}
-		return c.entries(ctx, digest, directory.Entries, c.isComplete(at), depth)
+		return c.entries(ctx, digest, directory.Entries, c.isComplete(digest, at), depth)
 	})
 }
 
@@ -94,7 +93,7 @@ func (c *check) object(ctx context.Context, key artifacts.Key, look func(at plac
 	if found, ok := c.seen[key]; ok {
 		return found, nil
 	}
-	at, _, ok := c.store.held(c.team, key)
+	at, _, ok := c.held(key)
 	if !ok {
 		return finding{}, nil
 	}
@@ -103,16 +102,34 @@ func (c *check) object(ctx context.Context, key artifacts.Key, look func(at plac
 		return finding{}, err
 	}
 	found.present = true
-	if found.whole {
-		c.setComplete(key)
-	} else {
+	if !found.whole {
 		if c.seen == nil {
 			c.seen = make(map[artifacts.Key]finding)
 		}
 		c.seen[key] = found
+	} else if key.Kind == artifacts.KindTree {
+		c.setComplete(key)
 	}
-	c.keep(key, at, found.whole)
 	return found, nil
+}
+
+// held gives the place of an object that the team has sent, and its size.
+func (c *check) held(key artifacts.Key) (place, int, bool) {
+	s := c.store
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	at, ok := s.index[key]
+	if !ok {
+		return place{}, 0, false
+	}
+	t := s.teams[c.team]
+	if t == nil || !s.heldAt(t, at) {
+		return place{}, 0, false
+	}
+	if c.keeper != nil {
+		c.keeper.keepPack(at.pack)
+	}
+	return at, int(s.packs[at.pack].objects[at.object].size), true
 }
 
 // parts looks at a directory that is kept in parts.
@@ -131,7 +148,7 @@ func (c *check) parts(ctx context.Context, digest artifacts.Digest, parts []arti
 				return finding{}, badTree(digest, "a part of it is in parts")
 			}
 			entries = directory.Entries
-			return c.entries(ctx, part, entries, c.isComplete(at), depth)
+			return c.entries(ctx, part, entries, c.isComplete(part, at), depth)
 		})
 		if err != nil {
 			return finding{}, err
@@ -203,19 +220,18 @@ func (c *check) entry(ctx context.Context, digest artifacts.Digest, e *artifacts
 
 func (c *check) content(of, digest artifacts.Digest, size int64) (finding, error) {
 	key := artifacts.Key{Kind: artifacts.KindContent, Digest: digest}
-	at, have, ok := c.store.held(c.team, key)
+	_, have, ok := c.held(key)
 	if !ok {
 		return finding{}, nil
 	}
 	if int64(have) != size {
 		return finding{}, badTree(of, "it says that %v has %d bytes, which are %d", key, size, have)
 	}
-	c.keep(key, at, false)
 	return finding{present: true, whole: true}, nil
 }
 
 func (c *check) list(ctx context.Context, digest artifacts.Digest, e *artifacts.Entry) (finding, error) {
-	return c.object(ctx, e.Content, func(at place) (finding, error) {
+	return c.object(ctx, e.Content, func(place) (finding, error) {
 		record, err := c.store.record(e.Content)
 		if err != nil {
 			return finding{}, err
@@ -228,9 +244,6 @@ func (c *check) list(ctx context.Context, digest artifacts.Digest, e *artifacts.
 			return finding{}, badTree(digest, "it says that %q has %d bytes, which are %d", e.Name, e.Size, size)
 		}
 		found := finding{whole: true}
-		if c.isComplete(at) {
-			return found, nil
-		}
 		var absent bits
 		for i, chunk := range chunks {
 			of, err := c.content(digest, chunk.Digest, int64(chunk.Size))
@@ -253,17 +266,19 @@ func (c *check) report(key artifacts.Key, absent bits, count int) error {
 	return c.missing(key, absent, count)
 }
 
-func (c *check) keep(key artifacts.Key, at place, complete bool) {
-	if c.kept != nil {
-		c.kept(key, at, complete)
-	}
-}
-
-func (c *check) isComplete(at place) bool {
+// isComplete reports whether a tree was found complete before, and keeps all below
+// it in that case.
+func (c *check) isComplete(tree artifacts.Digest, at place) bool {
 	c.store.mu.RLock()
 	defer c.store.mu.RUnlock()
 	t := c.store.teams[c.team]
-	return t != nil && t.complete.has(at)
+	if t == nil || !t.complete.has(at) {
+		return false
+	}
+	if c.keeper != nil {
+		c.keeper.keepTree(tree)
+	}
+	return true
 }
 
 func (c *check) setComplete(key artifacts.Key) {

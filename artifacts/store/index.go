@@ -19,8 +19,8 @@ type team struct {
 	name string
 	// granted holds objects that the team has sent and that are in a pack of another.
 	granted packBits
-	// complete holds trees and lists below which nothing is missing to the team. It
-	// is found out by looking, and forgotten when objects are removed.
+	// complete holds trees below which nothing is missing to the team. It is found
+	// out by looking, and forgotten when objects are removed.
 	complete packBits
 }
 

@@ -53,8 +53,11 @@ func (k *keeper) keepPack(id uint32) {
 	k.packs[id] = struct{}{}
 }
 
+// keepTree keeps a tree and all below it. s.mu is held for reading by who has seen
+// that it is complete.
 func (k *keeper) keepTree(root artifacts.Digest) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.trees[root] = struct{}{}
+	k.store.leases.gather(root)
 }

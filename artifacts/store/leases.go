@@ -43,6 +43,13 @@ func (l *leases) hold(root artifacts.Digest) (release func()) {
 	})
 }
 
+// gather adds a tree to those leased during the collection that runs, if one does.
+func (l *leases) gather(root artifacts.Digest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.touch(root)
+}
+
 func (l *leases) touch(root artifacts.Digest) {
 	if l.touched != nil {
 		l.touched[root] = struct{}{}

@@ -1,0 +1,167 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"midge/artifacts"
+	"midge/artifacts/ignore"
+	"midge/artifacts/scan"
+)
+
+// SendOptions says what to send, and how. The zero value sends what no rule ignores.
+type SendOptions struct {
+	// IncludeIgnored takes what ignore files leave out, IncludeGit what is named .git.
+	IncludeIgnored, IncludeGit bool
+	// CacheDir is where digests, and what servers are known to have, are remembered:
+	// midge's directory in os.UserCacheDir. "" remembers nothing.
+	CacheDir string
+	// Query goes with the request that names the tree: the artifact's name and so on.
+	Query url.Values
+	// DryRun finds out what would be sent, and sends nothing and names nothing.
+	DryRun bool
+	// Confirm is asked before any content is sent, with what is to be sent so far as
+	// the receipt has it. An error ends the Send. nil agrees.
+	Confirm func(ctx context.Context, receipt *Receipt) error
+	// Progress is told how it goes on; nil for nobody.
+	Progress Progress
+}
+
+// errNotSettled tells of a server that keeps asking for what it was sent.
+var errNotSettled = errors.New("the server still lacks parts of the tree after all of it was sent")
+
+// Send brings the directory dir to the server. It gives what was done and the
+// server's answer to the request that named the tree. A file that changes while
+// it is sent has the directory scanned once more; if that happens again it is a
+// *scan.ChangedError.
+func Send(ctx context.Context, remote *Remote, dir string, options SendOptions) (Receipt, []byte, error) {
+	receipt, created, err := send(ctx, remote, dir, options)
+	var changed *scan.ChangedError
+	if errors.As(err, &changed) {
+		return send(ctx, remote, dir, options)
+	}
+	return receipt, created, err
+}
+
+func send(ctx context.Context, remote *Remote, dir string, options SendOptions) (Receipt, []byte, error) {
+	tree, err := scanInput(ctx, dir, options)
+	if err != nil {
+		return Receipt{}, nil, err
+	}
+	top, err := os.OpenRoot(dir)
+	if err != nil {
+		return Receipt{}, nil, fmt.Errorf("open directory %q: %w", dir, err)
+	}
+	defer top.Close()
+	s := &sender{remote: remote, options: options, tree: tree, top: top}
+	s.receipt = Receipt{Digest: tree.Root.String(), Files: tree.Files, Bytes: tree.Bytes, ReadFiles: tree.Read}
+	s.receipt.ignore(tree.Ignored)
+	if s.memory, err = openMemory(options.CacheDir, remote.URL, dir); err != nil {
+		return Receipt{}, nil, err
+	}
+	if options.DryRun {
+		return s.receipt, nil, s.estimate(ctx)
+	}
+	created, err := s.send(ctx)
+	return s.receipt, created, err
+}
+
+func scanInput(ctx context.Context, dir string, options SendOptions) (*scan.Tree, error) {
+	scanning := scan.Options{IncludeGit: options.IncludeGit}
+	if options.Progress != nil {
+		scanning.Progress = options.Progress.Scanned
+	}
+	if !options.IncludeIgnored {
+		scope, err := ignore.Open(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		scanning.Scope = scope
+	}
+	if options.CacheDir != "" {
+		path, err := scan.CachePath(options.CacheDir, dir)
+		if err != nil {
+			return nil, err
+		}
+		scanning.Cache = scan.OpenCache(path)
+	}
+	return scan.Scan(ctx, dir, scanning)
+}
+
+// sender sends one tree.
+type sender struct {
+	remote  *Remote
+	options SendOptions
+	tree    *scan.Tree
+	top     *os.Root
+	memory  *memory
+	lists   map[artifacts.Digest][]artifacts.Chunk // of large files that were read for them
+	receipt Receipt
+}
+
+// maxRounds bounds the questions: one for each level of directories, and some for
+// what a server loses meanwhile.
+const maxRounds = artifacts.MaxPath/2 + 16
+
+// send asks what the server lacks and sends it, until that is nothing: first the
+// trees, which tell what contents there are, then the contents.
+func (s *sender) send(ctx context.Context) ([]byte, error) {
+	confirmed := false
+	for range maxRounds {
+		s.receipt.Requests++
+		created, lacks, err := s.remote.tree(ctx, s.tree.Root, s.options.Query)
+		if err != nil {
+			return nil, err
+		}
+		if lacks == nil {
+			s.receipt.DeduplicatedBytes = s.receipt.Bytes - s.receipt.SentBytes
+			s.memory.save(s.tree)
+			return created, nil
+		}
+		trees, err := s.lackedTrees(lacks)
+		if err != nil {
+			return nil, err
+		}
+		if len(trees) > 0 {
+			if err := s.sendTrees(ctx, trees); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		contents, err := s.lackedContents(lacks)
+		if err != nil {
+			return nil, err
+		}
+		if len(contents.files) == 0 {
+			return nil, errNotSettled
+		}
+		if !confirmed {
+			if err := s.confirm(ctx, contents); err != nil {
+				return nil, err
+			}
+			confirmed = true
+		}
+		if err := s.sendContents(ctx, contents); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errNotSettled
+}
+
+func (s *sender) confirm(ctx context.Context, contents *contents) error {
+	contents.describe(&s.receipt)
+	if s.options.Confirm != nil {
+		if err := s.options.Confirm(ctx, &s.receipt); err != nil {
+			return err
+		}
+	}
+	if s.options.Progress != nil {
+		s.options.Progress.Total(contents.bytes)
+	}
+	// What was described was what is to be sent; from here on the receipt counts.
+	s.receipt.SentFiles, s.receipt.SentBytes = 0, 0
+	return nil
+}
