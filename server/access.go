@@ -44,21 +44,20 @@ func (r role) String() string {
 
 // identity is who sends a request.
 type identity struct {
-	// connector says where the user is known: local for one of the server's own,
-	// socket for whoever may open the unix socket.
-	connector string
+	connector string // where the user is known
 	name      string
+	groups    []string // as the connector says
 	admin     bool
 	roles     map[string]role // by team
 	tokenID   int             // of the bearer token, 0 on the unix socket
 }
 
 // socketIdentity is who comes by the unix socket: its file mode has let them in.
-var socketIdentity = &identity{connector: "socket", name: "local", admin: true}
+var socketIdentity = &identity{connector: connectorUnix, name: "local", admin: true}
 
 // user is the name by which teams, builds and tokens know the user.
 func (i *identity) user() string {
-	if i.connector == "socket" {
+	if i.connector == connectorUnix {
 		return i.name
 	}
 	return i.connector + ":" + i.name
@@ -93,18 +92,31 @@ func (i *identity) subject() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// identityOf gives the roles that the configuration gives a user.
-func (s *Server) identityOf(connector, name string) *identity {
-	i := &identity{connector: connector, name: name, roles: map[string]role{}}
+// identify gives a user the roles that the configuration says, or nil when it no
+// longer has such a user.
+func (s *Server) identify(user string, groups []string) *identity {
+	connector, name, _ := strings.Cut(user, ":")
+	if _, known := s.passwords[name]; connector == connectorLocal && !known {
+		return nil
+	}
+	i := &identity{connector: connector, name: name, groups: groups, roles: map[string]role{}}
 	for team, auth := range s.teams {
 		for roleName, members := range auth {
-			if slices.Contains(members["users"], i.user()) {
+			if i.among(members) {
 				i.roles[team] = max(i.roles[team], roleNames[roleName])
 			}
 		}
 	}
 	i.admin = i.roles[mainTeam] == owner
 	return i
+}
+
+// among tells whether the user, or a group of the user's, is one of the members.
+func (i *identity) among(members map[string][]string) bool {
+	return slices.Contains(members["users"], i.user()) ||
+		slices.ContainsFunc(i.groups, func(group string) bool {
+			return slices.Contains(members["groups"], i.connector+":"+group)
+		})
 }
 
 // teamAuth is who has which role in a team, as api.Team.Auth shows it.

@@ -39,8 +39,11 @@ type Config struct {
 
 	// Users may log in with a password.
 	Users []LocalUser
-	// MainOwners are the names of those Users who own the team main, and so administer
-	// the server; nil is all of them.
+	// Teams has the teams, by name, and who may do what in each. The team main is
+	// always there. Its owners administer the server.
+	Teams map[string]TeamRoles
+	// MainOwners are the names of those Users who own the team main, if Teams does not
+	// have it; nil is all of them.
 	MainOwners []string
 	// AuthDuration is how long a login lasts; 0 is a day.
 	AuthDuration time.Duration
@@ -78,11 +81,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConcourseVersion == "" {
 		c.ConcourseVersion = DefaultConcourseVersion
-	}
-	if c.MainOwners == nil {
-		for _, user := range c.Users {
-			c.MainOwners = append(c.MainOwners, user.Name)
-		}
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

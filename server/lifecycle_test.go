@@ -107,7 +107,7 @@ func TestUsersThatCannotBe(t *testing.T) {
 	config.Users = []LocalUser{{Name: "ann", Password: "a"}, {Name: "ann", Password: "b"}}
 	wantFailure(t, dir, config, `there are two local users "ann"`)
 	config.Users, config.MainOwners = config.Users[:1], []string{"bob"}
-	wantFailure(t, dir, config, `"bob" owns the team main and is no local user`)
+	wantFailure(t, dir, config, `there is no local user "bob"`)
 }
 
 func TestNothingToListenOn(t *testing.T) {

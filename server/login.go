@@ -56,7 +56,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if !s.checkPassword(w, r, name, password) {
 		return
 	}
-	token, _, err := s.tokens.create(r.Context(), "local:"+name, "login", s.config.AuthDuration)
+	token, _, err := s.tokens.create(r.Context(), connectorLocal+":"+name, nil, "login", s.config.AuthDuration)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -116,7 +116,7 @@ func (s *Server) user(w http.ResponseWriter, r *http.Request) {
 	for team, role := range who.roles {
 		teams[team] = []string{role.String()}
 	}
-	if who.connector == "socket" {
+	if who.connector == connectorUnix {
 		teams[mainTeam] = []string{owner.String()}
 	}
 	answer(w, http.StatusOK, api.User{

@@ -64,13 +64,14 @@ type Server struct {
 // server is left.
 func New(ctx context.Context, config Config) (*Server, error) {
 	config = config.withDefaults()
-	if err := checkUsers(config); err != nil {
+	teams, err := teamsOf(config)
+	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		config:    config,
 		log:       config.Log,
-		teams:     map[string]teamAuth{mainTeam: ownedBy(config.MainOwners)},
+		teams:     teams,
 		passwords: newPasswords(config.Users),
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
 		features:  []string{"artifacts", "events"},
@@ -81,32 +82,6 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		return nil, errors.Join(err, s.close(), s.leave(true))
 	}
 	return s, nil
-}
-
-// checkUsers tells what is wrong with who may log in.
-func checkUsers(config Config) error {
-	known := map[string]bool{}
-	for _, user := range config.Users {
-		if known[user.Name] {
-			return fmt.Errorf("there are two local users %q", user.Name)
-		}
-		known[user.Name] = true
-	}
-	for _, name := range config.MainOwners {
-		if !known[name] {
-			return fmt.Errorf("%q owns the team %s and is no local user: add the user, with a password", name, mainTeam)
-		}
-	}
-	return nil
-}
-
-// ownedBy gives a team to local users.
-func ownedBy(names []string) teamAuth {
-	users := []string{}
-	for _, name := range names {
-		users = append(users, "local:"+name)
-	}
-	return teamAuth{owner.String(): {"users": users, "groups": {}}}
 }
 
 // open opens everything in an order in which each part finds what it needs.
@@ -287,15 +262,6 @@ func (s *Server) leave(failed bool) error {
 		return s.dir.abandon()
 	}
 	return s.dir.release()
-}
-
-// identify gives a user the roles that the configuration says, or nil when it no
-// longer has such a user.
-func (s *Server) identify(connector, name string) *identity {
-	if _, known := s.passwords[name]; connector != "local" || !known {
-		return nil
-	}
-	return s.identityOf(connector, name)
 }
 
 // unavailable answers a request that comes while the server ends.

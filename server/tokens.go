@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +19,7 @@ type tokenStore struct {
 	database *state.Database
 	log      *slog.Logger
 	// identify gives the roles of a user, or nil when there is no such user any more.
-	identify func(connector, name string) *identity
+	identify func(user string, groups []string) *identity
 
 	mu sync.Mutex
 	// used is when the use of a token was last written down, by its id.
@@ -46,13 +45,13 @@ func hashToken(token string) []byte {
 	return sum[:]
 }
 
-// create makes a token for a user that lasts that long.
-func (t *tokenStore) create(ctx context.Context, user, name string, lasts time.Duration) (string, state.Token, error) {
+// create makes a token for a user of those groups that lasts that long.
+func (t *tokenStore) create(ctx context.Context, user string, groups []string, name string, lasts time.Duration) (string, state.Token, error) {
 	now := time.Now()
 	expires := now.Add(lasts)
 	text := newToken(expires)
 	token, err := t.database.CreateToken(ctx, state.Token{
-		Hash: hashToken(text), User: user, Name: name, CreatedAt: now, ExpiresAt: expires,
+		Hash: hashToken(text), User: user, Groups: groups, Name: name, CreatedAt: now, ExpiresAt: expires,
 	})
 	return text, token, err
 }
@@ -70,8 +69,7 @@ func (t *tokenStore) identity(ctx context.Context, text string) (*identity, erro
 	if !now.Before(token.ExpiresAt) {
 		return nil, nil
 	}
-	connector, name, _ := strings.Cut(token.User, ":")
-	who := t.identify(connector, name)
+	who := t.identify(token.User, token.Groups)
 	if who == nil {
 		return nil, nil
 	}

@@ -130,9 +130,26 @@ func (s *Server) Restart() error {
 	return s.Start()
 }
 
-// Close stops the server and removes all that it had.
+// Close stops the server and removes all that it had, its containers too.
 func (s *Server) Close() error {
-	return errors.Join(s.Stop(), os.RemoveAll(s.dir))
+	return errors.Join(s.Stop(), s.destroyContainers(), os.RemoveAll(s.dir))
+}
+
+func (s *Server) destroyContainers() error {
+	ctx := context.Background()
+	handles, err := s.Worker.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, handle := range handles {
+		container, err := s.Worker.LookupContainer(ctx, handle)
+		if err == nil {
+			err = container.Destroy(ctx)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Login gives a bearer token of a user.

@@ -164,7 +164,7 @@ func TestHoldContainer(t *testing.T) {
 func TestTokens(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()
-	token, err := db.CreateToken(ctx, Token{Hash: []byte{1, 2}, User: "local:a", Name: "ci", CreatedAt: time.Unix(1, 0), ExpiresAt: time.Unix(9, 0)})
+	token, err := db.CreateToken(ctx, Token{Hash: []byte{1, 2}, User: "local:a", Groups: []string{"x", "y z"}, Name: "ci", CreatedAt: time.Unix(1, 0), ExpiresAt: time.Unix(9, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +176,9 @@ func TestTokens(t *testing.T) {
 	}
 	token.UsedAt = time.Unix(5, 0)
 	if got, err := db.TokenByHash(ctx, []byte{1, 2}); err != nil || !reflect.DeepEqual(got, token) {
+		t.Errorf("got %+v, %v; want %+v", got, err, token)
+	}
+	if got, err := db.Token(ctx, token.ID); err != nil || !reflect.DeepEqual(got, token) {
 		t.Errorf("got %+v, %v; want %+v", got, err, token)
 	}
 	if got, err := db.Tokens(ctx, "local:a"); err != nil || !reflect.DeepEqual(got, []Token{token}) {

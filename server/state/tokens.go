@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -11,19 +12,24 @@ type Token struct {
 	ID        int
 	Hash      []byte
 	User      string
+	Groups    []string // that the user was in when it was made
 	Name      string
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	UsedAt    time.Time // zero: never
 }
 
-const selectToken = `SELECT id, hash, user, name, created_at, expires_at, used_at FROM tokens `
+const selectToken = `SELECT id, hash, user, groups, name, created_at, expires_at, used_at FROM tokens `
 
 // CreateToken writes the token and gives it with its new id. A hash that is there
 // already is an error.
 func (db *Database) CreateToken(ctx context.Context, token Token) (Token, error) {
-	err := db.writer.QueryRowContext(ctx, `INSERT INTO tokens (hash, user, name, created_at, expires_at, used_at)
-		VALUES (?, ?, ?, ?, ?, ?) RETURNING id`, token.Hash, token.User, token.Name,
+	groups, err := json.Marshal(token.Groups)
+	if err != nil {
+		return Token{}, fmt.Errorf("create token of %s: %w", token.User, err)
+	}
+	err = db.writer.QueryRowContext(ctx, `INSERT INTO tokens (hash, user, groups, name, created_at, expires_at, used_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`, token.Hash, token.User, string(groups), token.Name,
 		nanoseconds(token.CreatedAt), nanoseconds(token.ExpiresAt), nanoseconds(token.UsedAt)).Scan(&token.ID)
 	if err != nil {
 		return Token{}, fmt.Errorf("create token of %s: %w", token.User, err)
@@ -36,6 +42,15 @@ func (db *Database) TokenByHash(ctx context.Context, hash []byte) (Token, error)
 	token, err := scanToken(db.reader.QueryRowContext(ctx, selectToken+`WHERE hash = ?`, hash))
 	if err != nil {
 		return Token{}, fmt.Errorf("read token: %w", notFound(err, "token", "of that hash"))
+	}
+	return token, nil
+}
+
+// Token gives the token of that id, expired or not, or a *NotFoundError.
+func (db *Database) Token(ctx context.Context, id int) (Token, error) {
+	token, err := scanToken(db.reader.QueryRowContext(ctx, selectToken+`WHERE id = ?`, id))
+	if err != nil {
+		return Token{}, fmt.Errorf("read token %d: %w", id, notFound(err, "token", id))
 	}
 	return token, nil
 }
@@ -76,7 +91,11 @@ func (db *Database) DeleteExpiredTokens(ctx context.Context, before time.Time) e
 func scanToken(r row) (Token, error) {
 	var t Token
 	var created, expires, used int64
-	err := r.Scan(&t.ID, &t.Hash, &t.User, &t.Name, &created, &expires, &used)
+	var groups []byte
+	if err := r.Scan(&t.ID, &t.Hash, &t.User, &groups, &t.Name, &created, &expires, &used); err != nil {
+		return Token{}, err
+	}
+	err := json.Unmarshal(groups, &t.Groups)
 	t.CreatedAt, t.ExpiresAt, t.UsedAt = fromNanoseconds(created), fromNanoseconds(expires), fromNanoseconds(used)
 	return t, err
 }

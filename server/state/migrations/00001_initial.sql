@@ -87,6 +87,7 @@ CREATE TABLE tokens (
 	id         INTEGER PRIMARY KEY AUTOINCREMENT,
 	hash       BLOB NOT NULL UNIQUE,
 	user       TEXT NOT NULL,
+	groups     TEXT NOT NULL, -- a list in JSON
 	name       TEXT NOT NULL,
 	created_at INTEGER NOT NULL,
 	expires_at INTEGER NOT NULL,
