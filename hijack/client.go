@@ -100,7 +100,7 @@ func (c *client) begin(ctx context.Context, conn *connection) (attachedReply, er
 func (c *client) resume(ctx context.Context, conn *connection) error {
 	from := c.in.position()
 	reply, err := c.handshake(ctx, conn, encodeMessage(frameAttach, attachRequest{
-		Session: c.session, Client: c.name, Window: c.window, From: &from, ReadOnly: c.options.ReadOnly,
+		Session: c.session, Client: c.name, Window: c.window, From: &from, Input: c.out.acknowledged(), ReadOnly: c.options.ReadOnly,
 	}))
 	if err != nil {
 		return err
@@ -276,7 +276,7 @@ func (c *client) converse(ctx context.Context, conn *connection) (int, error) {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
-		if c.isFinal(ctx, err) {
+		if c.isOver(ctx, err) {
 			return 0, err
 		}
 		if conn, err = c.reconnect(ctx, link); err != nil {
@@ -285,11 +285,12 @@ func (c *client) converse(ctx context.Context, conn *connection) (int, error) {
 	}
 }
 
-// isFinal tells whether a connection that ended by err is not to be made again.
-func (c *client) isFinal(ctx context.Context, err error) bool {
+// isOver tells whether a connection that ended by err is not to be made again.
+func (c *client) isOver(ctx context.Context, err error) bool {
+	var exit *exited
 	var report *Error
 	var bad *malformedError
-	return ctx.Err() != nil || errors.As(err, &report) || errors.As(err, &bad)
+	return ctx.Err() != nil || errors.As(err, &exit) || errors.As(err, &report) || errors.As(err, &bad)
 }
 
 // exited tells that the command has ended.

@@ -119,21 +119,21 @@ func (c *connection) closeWhen(ctx context.Context) (stop func() bool) {
 // finishTimeout bounds the time it takes to say goodbye.
 const finishTimeout = 5 * time.Second
 
-// finish tells the other end why the connection ends, nil being that all is said,
-// and closes it. It reports whether the other end has heard.
-func (c *connection) finish(err error) bool {
+// finish tells the other end why the connection ends, if it does not know, and
+// closes it.
+func (c *connection) finish(err error) {
 	status, report := goodbye(err)
 	if status == -1 {
 		c.socket.CloseNow()
-		return false
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	defer c.closeWhen(ctx)()
 	if report != nil && c.send(encodeMessage(frameError, errorReport{report.Code, report.Message})) != nil {
-		return false
+		return
 	}
-	return c.socket.Close(status, "") == nil
+	c.socket.Close(status, "")
 }
 
 // goodbye gives what a connection that ends by err is closed with: -1 when there is
@@ -142,7 +142,7 @@ func goodbye(err error) (websocket.StatusCode, *Error) {
 	var report *Error
 	var bad *malformedError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errAcknowledged):
 		return websocket.StatusNormalClosure, nil
 	case errors.As(err, &report):
 		return websocket.StatusNormalClosure, report

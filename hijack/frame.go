@@ -37,8 +37,9 @@ const (
 	frameExit       frameKind = 0x0c // server: how the process ended
 	frameError      frameKind = 0x0d // server: why there is no session, or no longer
 	frameLost       frameKind = 0x0e // server: count bytes of output from offset on are gone
-	framePing       frameKind = 0x0f // both
-	framePong       frameKind = 0x10 // both: the answer, with the same offset
+	frameEndAck     frameKind = 0x0f // client: has been told of the end, and has written all output
+	framePing       frameKind = 0x10 // both
+	framePong       frameKind = 0x11 // both: the answer, with the same offset
 )
 
 // shape says what fields a kind of frame has after its first byte.
@@ -66,6 +67,7 @@ var shapes = map[frameKind]shape{
 	frameExit:       {name: "exit", data: 4 << 10},
 	frameError:      {name: "error", data: 64 << 10},
 	frameLost:       {name: "lost", offset: true, count: true},
+	frameEndAck:     {name: "end-ack"},
 	framePing:       {name: "ping", offset: true},
 	framePong:       {name: "pong", offset: true},
 }

@@ -2,7 +2,6 @@ package hijack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -78,21 +77,23 @@ func (l *link) carry(ctx context.Context) error {
 	return err
 }
 
-// close closes the connection. The server is told when we leave it for good; the
-// exit status it keeps until it knows that all of the output was written.
+// close closes the connection. Once all of the output is written, the server is
+// told that it need not keep the end of the session for us.
 func (l *link) close(ctx context.Context, err error) {
-	var exit *exited
-	if errors.As(err, &exit) {
-		if l.in.flush(ctx) == nil {
-			l.conn.socket.Close(websocket.StatusNormalClosure, "")
-		}
-	} else if l.isFinal(ctx, err) {
-		leaving, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-		defer cancel()
-		defer l.conn.closeWhen(leaving)()
-		l.conn.socket.Close(websocket.StatusNormalClosure, "")
+	defer l.conn.socket.CloseNow()
+	if !l.isOver(ctx, err) || ctx.Err() == nil && l.in.flush(ctx) != nil {
+		return
 	}
-	l.conn.socket.CloseNow()
+	leaving, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	defer l.conn.closeWhen(leaving)()
+	l.post(frame{kind: frameEndAck})
+	for f, ok := l.nextControl(); ok; f, ok = l.nextControl() {
+		if l.conn.send(f) != nil {
+			return
+		}
+	}
+	l.conn.socket.Close(websocket.StatusNormalClosure, "")
 }
 
 // receive takes what the server sends.

@@ -27,8 +27,10 @@ type attachRequest struct {
 	Window  int64  `json:"window"`
 	// From is the sequence number of the first byte of output that the client lacks;
 	// without it the end of the scrollback is sent.
-	From     *int64 `json:"from,omitempty"`
-	ReadOnly bool   `json:"read_only,omitempty"`
+	From *int64 `json:"from,omitempty"`
+	// Input is how many bytes of the client's input have been acknowledged.
+	Input    int64 `json:"input"`
+	ReadOnly bool  `json:"read_only,omitempty"`
 }
 
 // attachedReply tells where a session stands.

@@ -67,6 +67,13 @@ func (o *outbox) resume(taken int64, limit int) {
 	o.told = false
 }
 
+// acknowledged says how many bytes the process is known to have.
+func (o *outbox) acknowledged() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.base
+}
+
 // drop forgets the bytes before taken.
 func (o *outbox) drop(taken int64) {
 	o.mu.Lock()

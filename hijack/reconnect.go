@@ -53,7 +53,7 @@ func (c *client) reconnect(ctx context.Context, lost *link) (*connection, error)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if c.isFinal(ctx, err) {
+		if c.isOver(ctx, err) {
 			return nil, err
 		}
 	}

@@ -98,8 +98,8 @@ func (s *Sessions) answerAttach(f frame, place Place) (*framesAttachment, error)
 	if err != nil {
 		return nil, err
 	}
-	if request.Client == "" || len(request.Client) > 64 || request.From != nil && *request.From < 0 {
-		return nil, malformed("its client must be 1 to 64 characters long, and from may not be negative")
+	if request.Client == "" || len(request.Client) > 64 || request.Input < 0 || request.From != nil && *request.From < 0 {
+		return nil, malformed("its client must be 1 to 64 characters long, and from and input may not be negative")
 	}
 	session, ok := s.Session(request.Session)
 	if !ok || session.Info().Container != place.Container.Handle() {
@@ -112,6 +112,7 @@ func (s *Sessions) answerAttach(f frame, place Place) (*framesAttachment, error)
 		a.next = max(0, session.seen.Load()-screenful)
 	}
 	a.written.Store(a.next)
+	a.input = request.Input
 	return a, nil
 }
 

@@ -22,7 +22,12 @@ type framesAttachment struct {
 	written atomic.Int64
 	moved   chan struct{} // holds one when written has changed
 
+	// input is how many bytes of input the client was told that the process has,
+	// which this server may not have seen.
+	input   int64
 	pending *pendingInput
+
+	told atomic.Bool // the client was sent how the session ended
 }
 
 func newFramesAttachment(session *Session, client string, window int64, readOnly bool) *framesAttachment {
@@ -41,7 +46,7 @@ func (a *framesAttachment) serve(ctx context.Context) {
 	var running sync.WaitGroup
 	a.cancel = cancel
 	a.session.attach(a.attachment)
-	taken := a.session.input.taken(a.client)
+	taken := max(a.input, a.session.input.taken(a.client))
 	a.pending = newPendingInput(taken)
 
 	ended := make(chan error, 4)
@@ -62,12 +67,15 @@ func (a *framesAttachment) serve(ctx context.Context) {
 	}
 	cancel(err)
 	a.session.detach(a.attachment)
-	heard := a.conn.finish(err)
-	running.Wait()
-	if heard && a.session.hasEnded() {
+	if errors.Is(err, errAcknowledged) {
 		a.session.drop()
 	}
+	a.conn.finish(err)
+	running.Wait()
 }
+
+// errAcknowledged tells that the client knows how the session ended.
+var errAcknowledged = errors.New("the end was acknowledged")
 
 func (a *framesAttachment) reply(taken int64) attachedReply {
 	info := a.session.Info()
@@ -99,6 +107,11 @@ func (a *framesAttachment) handle(ctx context.Context, f frame) error {
 	case framePing:
 		return a.conn.send(frame{kind: framePong, offset: f.offset})
 	case framePong:
+		return nil
+	case frameEndAck:
+		if a.told.Load() {
+			return errAcknowledged
+		}
 		return nil
 	}
 	if a.readOnly {
@@ -154,34 +167,40 @@ func (a *framesAttachment) signal(ctx context.Context, signal runtime.Signal) er
 	return a.session.process.Signal(ctx, signal)
 }
 
-// takeInput gives the process what the client sent, and acknowledges it.
+// takeInput gives the process what the client sent, and acknowledges it. What the
+// process cannot be given, because it has closed its input or has ended, is
+// acknowledged all the same: how it ended is for sendOutput to tell.
 func (a *framesAttachment) takeInput(ctx context.Context) error {
+	deaf := false
 	for {
 		offset, data, closed, err := a.pending.take(ctx)
 		if err != nil {
 			return err
 		}
-		if len(data) > 0 {
-			taken, err := a.session.input.write(ctx, a.client, offset, data)
-			if err != nil {
-				return err
+		taken := offset + int64(len(data))
+		if len(data) > 0 && !deaf {
+			if taken, err = a.session.input.write(ctx, a.client, offset, data); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				deaf, taken = true, offset+int64(len(data))
 			}
+		}
+		if len(data) > 0 {
 			if err := a.conn.send(frame{kind: frameInputAck, offset: taken}); err != nil {
 				return err
 			}
 		}
-		if closed {
-			if err := a.session.process.CloseStdin(ctx); err != nil {
+		if closed && !deaf {
+			deaf = true
+			if err := a.session.process.CloseStdin(ctx); err != nil && !a.session.hasEnded() {
 				return err
 			}
-			<-ctx.Done()
-			return ctx.Err()
 		}
 	}
 }
 
-// sendOutput sends the process's output to its end and then how it ended, which
-// is nil.
+// sendOutput sends the process's output to its end and then how it ended.
 func (a *framesAttachment) sendOutput(ctx context.Context) error {
 	reader, err := a.session.process.Output(ctx, a.next)
 	if err != nil {
@@ -238,8 +257,9 @@ func (a *framesAttachment) awaitWindow(ctx context.Context, n int64) error {
 	return nil
 }
 
-// sendEnd waits for the command's end and tells the client. A session that was
-// ended for a reason has no exit status worth telling.
+// sendEnd waits for the command's end, tells the client, and waits for it to
+// acknowledge that. A session that was ended for a reason has no exit status worth
+// telling.
 func (a *framesAttachment) sendEnd(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -247,10 +267,16 @@ func (a *framesAttachment) sendEnd(ctx context.Context) error {
 	case <-a.session.ended:
 	}
 	end := a.session.end
-	if end.Message != "" {
-		return &Error{CodeEnded, end.Message}
+	message := encodeMessage(frameError, errorReport{CodeEnded, end.Message})
+	if end.Message == "" {
+		message = encodeMessage(frameExit, exitReport{
+			ExitStatus: end.Exit.Code, Signal: end.Exit.Signal, OOMKilled: end.Exit.OOMKilled,
+		})
 	}
-	return a.conn.send(encodeMessage(frameExit, exitReport{
-		ExitStatus: end.Exit.Code, Signal: end.Exit.Signal, OOMKilled: end.Exit.OOMKilled,
-	}))
+	a.told.Store(true)
+	if err := a.conn.send(message); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }

@@ -23,7 +23,11 @@ type flyAttachment struct {
 
 	sending sync.Mutex
 	buffer  []byte
-	offset  int64 // of the input
+
+	offset int64 // of the input
+	// deaf tells that the process takes no more input: it was closed, or the
+	// process has closed it or has ended.
+	deaf bool
 }
 
 func (s *Sessions) serveFly(ctx context.Context, socket *websocket.Conn, place Place) {
@@ -146,13 +150,13 @@ func (a *flyAttachment) receive(ctx context.Context) error {
 }
 
 func (a *flyAttachment) handle(ctx context.Context, input api.HijackInput) error {
-	if len(input.Stdin) > 0 {
+	if len(input.Stdin) > 0 && !a.deaf {
 		a.session.use()
 		taken, err := a.session.input.write(ctx, a.client, a.offset, input.Stdin)
-		if err != nil {
-			return err
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		a.offset = taken
+		a.offset, a.deaf = taken, err != nil
 	}
 	if input.TTY != nil && a.session.Info().TTY {
 		size, err := windowSize(input.TTY.WindowSize)
@@ -163,8 +167,11 @@ func (a *flyAttachment) handle(ctx context.Context, input api.HijackInput) error
 			return err
 		}
 	}
-	if input.Closed {
-		return a.session.process.CloseStdin(ctx)
+	if input.Closed && !a.deaf {
+		a.deaf = true
+		if err := a.session.process.CloseStdin(ctx); err != nil && !a.session.hasEnded() {
+			return err
+		}
 	}
 	return nil
 }
