@@ -23,6 +23,14 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// failure is an error that has an exit status other than the usual one.
+type failure struct {
+	error
+	status int
+}
+
+func (f *failure) Unwrap() error { return f.error }
+
 // errLeft is the error of a command that a second interrupt ended.
 var errLeft = errors.New("left at once; the build may still be running")
 
@@ -43,7 +51,10 @@ func (p *program) fail(err error) int {
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(p.stderr, "%s%s\n", prefix, strings.TrimSuffix(line, "\n"))
 	}
+	var failed *failure
 	switch {
+	case errors.As(err, &failed):
+		return failed.status
 	case errors.Is(err, execute.ErrAbortedEarly):
 		return exitAborted
 	case errors.Is(err, errLeft):

@@ -111,17 +111,28 @@ func (p *program) execute(ctx context.Context, request execute.Request) error {
 	view := newExecutionView(p)
 	outcome, err := execution.Run(ctx, c, abort, view.observe)
 	view.close()
-	if err != nil {
-		return err
-	}
-	if request.Background {
+	if request.Background && err == nil {
 		fmt.Fprintln(p.stdout, outcome.BuildID)
 		return nil
 	}
-	if status := outcome.ExitStatus(); status != 0 {
+	return outcomeError(outcome, err)
+}
+
+// outcomeError gives the error by which the program exits with a build's status, and
+// tells of err too. A build that did not succeed counts more than an output that could
+// not be brought home.
+func outcomeError(outcome execute.Outcome, err error) error {
+	status := 0
+	if outcome.Status.Finished() {
+		status = outcome.ExitStatus()
+	}
+	switch {
+	case status == 0:
+		return err
+	case err == nil:
 		return exitStatus(status)
 	}
-	return nil
+	return &failure{err, status}
 }
 
 // interrupts closes abort at the first interrupt and ends the context at the second.

@@ -40,13 +40,7 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 			}
 			log := buildLog{program: p, timestamps: timestamps}
 			outcome, err := execute.Follow(ctx, c, id, log.happened)
-			if err != nil {
-				return err
-			}
-			if status := outcome.ExitStatus(); status != 0 {
-				return exitStatus(status)
-			}
-			return nil
+			return outcomeError(outcome, err)
 		},
 	}
 	flags := command.Flags()

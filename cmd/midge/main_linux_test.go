@@ -74,6 +74,7 @@ var scrubs = []struct {
 	instead string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d[+-]\d{4}`), "2026-01-02@15:04:05+0000"},
+	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d  `), "15:04:05  "},
 	{regexp.MustCompile(`\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d UTC`), "Sat, 03 Jan 2026 15:04:05 UTC"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?s\b`), "1s"},
 	{regexp.MustCompile(`· \S+ .?B sent`), "· 150 B sent"},
