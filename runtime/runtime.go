@@ -240,8 +240,10 @@ type Process interface {
 
 	// Write gives the process input. offset is the number of input bytes before p;
 	// bytes that arrived before are passed over, so a writer that lost its
-	// connection may write them again. It gives the offset after the last byte
-	// taken. An offset beyond what has arrived is an error.
+	// connection may write them again. It gives how many input bytes have been
+	// taken in all, which is where to go on. An offset beyond what has arrived is
+	// an error, as is new input for a process that has no stdin, whose stdin is
+	// closed, or that has ended.
 	Write(ctx context.Context, offset int64, p []byte) (int64, error)
 
 	// CloseStdin tells the process that no input follows. Calling it twice is no error.
@@ -312,8 +314,8 @@ type Artifact interface {
 
 	// StreamOut gives the tree at path (relative, "." for all of it; a file comes
 	// alone) as an uncompressed tar stream, owners left out, in a stable order.
-	// A path that is not there is a *NotFoundError; one never leaves the tree,
-	// whatever links are in it.
+	// A path may lead through symbolic links of the tree. One that is not there is
+	// a *NotFoundError; one never leaves the tree, whatever links are in it.
 	StreamOut(ctx context.Context, path string) (io.ReadCloser, error)
 }
 
@@ -332,8 +334,11 @@ type Volume interface {
 	Artifact
 
 	// StreamIn unpacks an uncompressed tar stream at path (relative, "." for the
-	// top, made if it is not there). Entries whose name or link leaves the volume
-	// and device nodes are a *TarError, as is a stream that is no tar or is cut.
+	// top, made if it is not there). Entries whose name or hard link leaves the
+	// volume, device nodes and named pipes are a *TarError, as is a stream that is
+	// no tar or is cut. Symbolic links are kept as they are, since what they lead to
+	// depends on where the volume is mounted; nothing is unpacked through one that
+	// leaves the volume. See runtime/archive, which all volumes share.
 	StreamIn(ctx context.Context, path string, tar io.Reader) error
 
 	Info(ctx context.Context) (VolumeInfo, error)

@@ -4,9 +4,9 @@
 // Extract promises that nothing is ever written outside the directory it was
 // given, whatever the stream says. Write promises that equal trees give equal
 // bytes. Both keep contents, permissions, modification times to the second,
-// symbolic and hard links and empty directories; owners, extended attributes,
-// devices, sockets and named pipes are no part of a tree. The package knows
-// nothing of compression, nor of where a stream comes from.
+// symbolic and hard links and empty directories; owners, extended attributes, the
+// times of symbolic links, devices, sockets and named pipes are no part of a
+// tree. The package knows nothing of compression, nor of where a stream comes from.
 //
 // The functions work on a Tree. OpenTree gives that of a directory of this
 // machine, on every system Go runs on; runtime/runtimetest has one in memory.

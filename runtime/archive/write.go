@@ -136,6 +136,10 @@ func (w *treeWriter) header(header *tar.Header, info fs.FileInfo) error {
 	}
 	header.Mode = permissions(info.Mode())
 	header.ModTime = info.ModTime().Truncate(time.Second)
+	if header.Typeflag == tar.TypeSymlink {
+		// Not every system sets them, so they would differ from copy to copy.
+		header.Mode, header.ModTime = 0o777, time.Unix(0, 0)
+	}
 	if err := w.tar.WriteHeader(header); err != nil {
 		return fmt.Errorf("write entry %q: %w", header.Name, err)
 	}
