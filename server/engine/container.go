@@ -31,7 +31,7 @@ func (t *task) containerRow(worker string) state.Container {
 }
 
 // save writes the step with its container, which has done its work. That of a task
-// which did not succeed is held for a look inside.
+// which failed or errored is held for a look inside.
 func (t *task) save(row state.Step) error {
 	if row.Container == "" {
 		return t.build.save(row)
@@ -46,8 +46,8 @@ func (t *task) save(row state.Step) error {
 	if !t.made && !t.reached(stageStarted) {
 		container.State = containerFailed
 	}
-	if hold := t.engine.options.HoldFailed; hold > 0 && row.State != state.StepSucceeded {
-		if until := row.EndedAt.Add(hold); until.After(container.HeldUntil) {
+	if row.State == state.StepFailed || row.State == state.StepErrored {
+		if until := row.EndedAt.Add(t.engine.options.HoldFailed); until.After(container.HeldUntil) {
 			container.HeldUntil = until
 		}
 	}

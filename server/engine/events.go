@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"midge/api"
@@ -84,5 +85,6 @@ func (b *build) loggedError(planID string) string {
 
 // report says why a step, or the build itself, did not end by itself.
 func (b *build) report(origin api.Origin, err error, marks ...eventlog.Mark) error {
-	return b.say(logEvent(api.ErrorEvent{Message: err.Error(), Origin: origin, Time: now()}, marks...))
+	message := strings.ReplaceAll(err.Error(), "\n", "; ")
+	return b.say(logEvent(api.ErrorEvent{Message: message, Origin: origin, Time: now()}, marks...))
 }

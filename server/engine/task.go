@@ -243,7 +243,11 @@ func (t *task) outOfMemory() []eventlog.Event {
 // remark is a line of midge's own in the task's output.
 func (t *task) remark(message string) eventlog.Event {
 	origin := api.Origin{ID: t.plan.ID, Source: api.SourceStderr}
-	return logEvent(api.LogEvent{Time: now(), Origin: origin, Payload: "midge: " + message + "\r\n"})
+	end := "\n"
+	if t.hasTerminal() {
+		end = "\r\n"
+	}
+	return logEvent(api.LogEvent{Time: now(), Origin: origin, Payload: "midge: " + message + end})
 }
 
 // keepCaches says so when it cannot: a task does not fail for that.

@@ -83,7 +83,7 @@ func (t *task) processSpec() runtime.ProcessSpec {
 		Dir:        t.config.Run.Dir,
 		Privileged: t.plan.Task.Privileged,
 	}
-	if tty := t.plan.Task.TTY; tty == nil || *tty {
+	if t.hasTerminal() {
 		spec.TTY = &terminal
 		if _, given := t.config.Params["TERM"]; !given {
 			spec.Env = []string{"TERM=xterm"}
@@ -91,6 +91,10 @@ func (t *task) processSpec() runtime.ProcessSpec {
 	}
 	return spec
 }
+
+// hasTerminal reports whether the task gets a terminal: fly's plans, which do not
+// say, want one.
+func (t *task) hasTerminal() bool { return t.plan.Task.TTY == nil || *t.plan.Task.TTY }
 
 // environment is the one that is documented, and the task's params over it. HOME,
 // USER and PATH come from the worker, which knows the image.

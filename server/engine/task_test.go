@@ -292,7 +292,7 @@ func TestATaskKilledForMemorySaysSo(t *testing.T) {
 		t.Errorf("the build has %s", build.Status)
 	}
 	const message = "the kernel killed a process of the task for memory: its limit is 8 MB; raise memory in container_limits of the task"
-	checkText(t, tell(t, events[4:]), `a stderr "midge: `+message+`\r\n"
+	checkText(t, tell(t, events[4:]), `a stderr "midge: `+message+`\n"
 a cause out_of_memory
 a exit 137
 status failed`)

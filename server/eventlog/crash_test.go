@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +13,7 @@ import (
 func writeSegments(t *testing.T, n int) (dir, last string, b []byte) {
 	t.Helper()
 	dir = t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	for i := range n {
 		add(t, log, event(i))
 	}
@@ -64,10 +65,16 @@ func checkGoesOn(t *testing.T, dir string, n int) {
 func TestCrashWithinTheLastRecord(t *testing.T) {
 	const n = 3
 	_, _, whole := writeSegments(t, n)
-	offsets := records(t, whole)
-	for size := offsets[n]; size < len(whole); size++ {
-		dir, last, _ := writeSegments(t, n)
-		if err := os.Truncate(last, int64(size)); err != nil {
+	last := records(t, whole)[n]
+	for size := last; size < len(whole); size++ {
+		state, err := scanSegment(whole[:size], 0)
+		if err != nil || state.next != n-1 || state.size != int64(last) {
+			t.Fatalf("cut at %d: %d events in %d bytes, %v", size, state.next, state.size, err)
+		}
+	}
+	for _, size := range []int{last, last + 1, last + recordFrame, len(whole) - 1} {
+		dir, path, _ := writeSegments(t, n)
+		if err := os.Truncate(path, int64(size)); err != nil {
 			t.Fatal(err)
 		}
 		checkGoesOn(t, dir, n-1)
@@ -76,9 +83,15 @@ func TestCrashWithinTheLastRecord(t *testing.T) {
 
 func TestCrashWithinTheHead(t *testing.T) {
 	_, _, whole := writeSegments(t, 1)
-	for size := range records(t, whole)[1] {
-		dir, last, _ := writeSegments(t, 1)
-		if err := os.Truncate(last, int64(size)); err != nil {
+	head := records(t, whole)[1]
+	for size := range head {
+		if _, err := scanSegment(whole[:size], 0); !errors.Is(err, errShort) {
+			t.Fatalf("cut at %d: %v", size, err)
+		}
+	}
+	for _, size := range []int{0, 1, len(segmentMagic), head - 1} {
+		dir, path, _ := writeSegments(t, 1)
+		if err := os.Truncate(path, int64(size)); err != nil {
 			t.Fatal(err)
 		}
 		checkGoesOn(t, dir, 0)
@@ -88,11 +101,22 @@ func TestCrashWithinTheHead(t *testing.T) {
 func TestPowerFailureWithinTheLastRecord(t *testing.T) {
 	const n = 3
 	_, _, whole := writeSegments(t, n)
-	offsets := records(t, whole)
-	for at := offsets[n]; at < len(whole); at++ {
-		dir, last, b := writeSegments(t, n)
+	last := records(t, whole)[n]
+	// What a file system leaves of data it had no time for: other bytes, and zeros.
+	damaged := func(at int) []byte {
+		b := append(slices.Clone(whole), make([]byte, 100)...)
 		b[at] ^= 0x40
-		if err := os.WriteFile(last, append(b, make([]byte, 100)...), 0o600); err != nil {
+		return b
+	}
+	for at := last; at < len(whole); at++ {
+		state, err := scanSegment(damaged(at), 0)
+		if err != nil || state.next != n-1 || state.size != int64(last) {
+			t.Fatalf("damaged at %d: %d events in %d bytes, %v", at, state.next, state.size, err)
+		}
+	}
+	for _, at := range []int{last, last + recordFrame, len(whole) - 1} {
+		dir, path, _ := writeSegments(t, n)
+		if err := os.WriteFile(path, damaged(at), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		checkGoesOn(t, dir, n-1)
@@ -101,7 +125,7 @@ func TestPowerFailureWithinTheLastRecord(t *testing.T) {
 
 func TestCrashWhileASegmentWasBegun(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	n := fill(t, log)
 	if err := os.WriteFile(segmentAt(filepath.Join(dir, "12"), int64(n)).path, []byte(segmentMagic), 0o600); err != nil {
 		t.Fatal(err)
@@ -118,7 +142,7 @@ func TestCrashWhileASegmentWasBegun(t *testing.T) {
 
 func TestDamageInTheMiddleIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	fill(t, log)
 	segments, err := listSegments(filepath.Join(dir, "12"))
 	if err != nil {

@@ -31,7 +31,8 @@ var ErrRemoved = errors.New("the event log was removed")
 
 // Store is the logs of all builds, below one directory.
 type Store struct {
-	dir string
+	dir         string
+	segmentSize int64 // where a new segment is begun
 
 	mu   sync.Mutex
 	open map[int]*log // those in use, by build
@@ -39,7 +40,7 @@ type Store struct {
 
 // NewStore gives the logs below dir, which is made when the first event is written.
 func NewStore(dir string) *Store {
-	return &Store{dir: dir, open: make(map[int]*log)}
+	return &Store{dir: dir, segmentSize: 4 << 20, open: make(map[int]*log)}
 }
 
 // Open gives the log of a build, which is empty when nothing was written yet.
@@ -50,7 +51,7 @@ func (s *Store) Open(build int) (*Log, error) {
 	shared := s.open[build]
 	if shared == nil {
 		var err error
-		shared, err = openLog(s.buildDir(build))
+		shared, err = openLog(s.buildDir(build), s.segmentSize)
 		if err != nil {
 			return nil, fmt.Errorf("open the event log of build %d: %w", build, err)
 		}

@@ -32,7 +32,14 @@ func open(t *testing.T, store *Store) *Log {
 }
 
 // reopen gives the log as a new process finds it.
-func reopen(t *testing.T, dir string) *Log { return open(t, NewStore(dir)) }
+func reopen(t *testing.T, dir string) *Log { return open(t, newStore(dir)) }
+
+// newStore gives a store of small segments.
+func newStore(dir string) *Store {
+	store := NewStore(dir)
+	store.segmentSize = 256 << 10
+	return store
+}
 
 func event(i int) Event {
 	return Event{
@@ -105,7 +112,7 @@ func finish(t *testing.T, log *Log, e Event) {
 
 func TestReadsFromAnyPosition(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	const n = 40
 	for i := range n - 1 {
 		add(t, log, event(i))
@@ -125,7 +132,7 @@ func TestReadsFromAnyPosition(t *testing.T) {
 
 func TestKindVersionAndMarkAreKept(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	add(t, log, event(0), event(1), event(2), event(3))
 	again := reopen(t, dir)
 	events, err := again.From(1).Next(t.Context())
@@ -151,7 +158,7 @@ func fill(t *testing.T, log *Log) int {
 	t.Helper()
 	payload := strings.Repeat("x", 48<<10)
 	n := 0
-	for written := 0; written < 3*segmentSize; written += len(payload) {
+	for written := 0; int64(written) < 3*log.segmentSize; written += len(payload) {
 		e := event(n)
 		e.Data = fmt.Appendf(nil, `{"payload":"%d %s"}`, n, payload)
 		add(t, log, e)
@@ -162,7 +169,7 @@ func fill(t *testing.T, log *Log) int {
 
 func TestSegmentsAreOneLog(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	n := fill(t, log)
 	finish(t, log, event(n))
 	if segments, _ := listSegments(filepath.Join(dir, "12")); len(segments) < 3 {
@@ -188,7 +195,7 @@ func TestSegmentsAreOneLog(t *testing.T) {
 
 func TestAppendsAfterTheEnd(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	finish(t, log, event(0))
 	add(t, log, event(1))
 	for _, log := range []*Log{log, reopen(t, dir)} {
@@ -202,7 +209,7 @@ func TestFinishThatCannotCommitAddsNothing(t *testing.T) {
 	for _, before := range []int{0, 3} {
 		t.Run(fmt.Sprintf("after %d events", before), func(t *testing.T) {
 			dir := t.TempDir()
-			log := open(t, NewStore(dir))
+			log := open(t, newStore(dir))
 			for i := range before {
 				add(t, log, event(i))
 			}
@@ -224,7 +231,7 @@ func TestFinishThatCannotCommitAddsNothing(t *testing.T) {
 }
 
 func TestFinishCommitsBeforeFollowersSee(t *testing.T) {
-	log := open(t, NewStore(t.TempDir()))
+	log := open(t, newStore(t.TempDir()))
 	err := log.Finish(event(0), func() error {
 		if log.Next() != 0 || log.Ended() {
 			return errors.New("it is seen already")
@@ -238,7 +245,7 @@ func TestFinishCommitsBeforeFollowersSee(t *testing.T) {
 
 func TestAppendThatFailsLeavesTheLogAsItWas(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	add(t, log, event(0))
 	long := event(1)
 	long.Data = make([]byte, maxBody)

@@ -34,7 +34,7 @@ func follow(ctx context.Context, log *Log, from int64) (last int64, err error) {
 
 func TestFollowersWhileItIsWritten(t *testing.T) {
 	const followers, n = 50, 1500
-	log := open(t, NewStore(t.TempDir()))
+	log := open(t, newStore(t.TempDir()))
 	var group sync.WaitGroup
 	for i := range followers {
 		group.Go(func() {
@@ -59,7 +59,7 @@ func TestFollowersWhileItIsWritten(t *testing.T) {
 func TestWritersTakeTurns(t *testing.T) {
 	const writers, n = 8, 200
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	var group sync.WaitGroup
 	for w := range writers {
 		group.Go(func() {
@@ -86,7 +86,7 @@ func TestWritersTakeTurns(t *testing.T) {
 }
 
 func TestASlowFollowerHoldsNobodyUp(t *testing.T) {
-	log := open(t, NewStore(t.TempDir()))
+	log := open(t, newStore(t.TempDir()))
 	slow := log.From(0)
 	add(t, log, event(0))
 	first := read(t, slow, 1)
@@ -104,7 +104,7 @@ func TestASlowFollowerHoldsNobodyUp(t *testing.T) {
 }
 
 func TestTheTailIsBounded(t *testing.T) {
-	log := open(t, NewStore(t.TempDir()))
+	log := open(t, newStore(t.TempDir()))
 	fill(t, log)
 	if log.bytes > tailBytes || len(log.tail) > tailEvents {
 		t.Errorf("%d events of %d bytes are in memory", len(log.tail), log.bytes)
@@ -113,7 +113,7 @@ func TestTheTailIsBounded(t *testing.T) {
 
 func TestAnEventLargerThanWhatIsReadAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	e := event(0)
 	e.Data = fmt.Appendf(nil, "%q", strings.Repeat("x", 10*readBytes))
 	add(t, log, e, event(1))
@@ -125,7 +125,7 @@ func TestAnEventLargerThanWhatIsReadAtOnce(t *testing.T) {
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
-	log := open(t, NewStore(t.TempDir()))
+	log := open(t, newStore(t.TempDir()))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
@@ -139,7 +139,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 }
 
 func TestAllSeeOneLogUntilTheLastHasClosedIt(t *testing.T) {
-	store := NewStore(t.TempDir())
+	store := newStore(t.TempDir())
 	a, b := open(t, store), open(t, store)
 	add(t, a, event(0))
 	if err := a.Close(); err != nil {
@@ -163,7 +163,7 @@ func TestAllSeeOneLogUntilTheLastHasClosedIt(t *testing.T) {
 
 func TestSyncWhileItIsWritten(t *testing.T) {
 	dir := t.TempDir()
-	log := open(t, NewStore(dir))
+	log := open(t, newStore(dir))
 	stop := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {

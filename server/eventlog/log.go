@@ -22,8 +22,9 @@ type Log struct {
 
 // log is what all who have opened a log share.
 type log struct {
-	dir   string
-	users int // under the store's mutex
+	dir         string
+	segmentSize int64
+	users       int // under the store's mutex
 
 	// write serialises writing; it is taken before mu, which is never held over a
 	// system call.
@@ -52,8 +53,8 @@ type place struct {
 	offset  int64
 }
 
-func openLog(dir string) (*log, error) {
-	l := &log{dir: dir, marks: make(map[string]int64)}
+func openLog(dir string, segmentSize int64) (*log, error) {
+	l := &log{dir: dir, segmentSize: segmentSize, marks: make(map[string]int64)}
 	segments, err := listSegments(dir)
 	if err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func (l *log) add(events []Event, end bool, commit func() error) (int64, error) 
 	if err != nil {
 		return 0, fmt.Errorf("write an event: %w", err)
 	}
-	begin := l.size == 0 || l.size >= segmentSize
+	begin := l.size == 0 || l.size >= l.segmentSize
 	added, err := l.encode(events, first, end, begin)
 	if err != nil {
 		return 0, fmt.Errorf("write an event: %w", err)

@@ -18,8 +18,6 @@ import (
 const (
 	segmentPrefix = "events-"
 	segmentMagic  = "midge events 1\n"
-	// segmentSize is where a new segment is begun.
-	segmentSize = 4 << 20
 )
 
 type segment struct {
