@@ -53,6 +53,14 @@ type Info struct {
 	Midge *MidgeInfo `json:"midge,omitempty"`
 }
 
+// Features are the additions that a server may have.
+const (
+	FeatureArtifacts = "artifacts" // trees sent and fetched by content, below a team's artifacts
+	FeatureEvents    = "events"    // events of midge's own, see EventsHeader
+	FeatureHijack    = "hijack"    // sessions that outlive their connection
+	FeatureTokens    = "tokens"    // tokens listed, made and revoked
+)
+
 // MidgeInfo says which of our additions a server has.
 type MidgeInfo struct {
 	Version  string   `json:"version"`

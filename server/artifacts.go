@@ -14,13 +14,10 @@ import (
 	"midge/server/state"
 )
 
-// transferTimeout is how long a transfer of an artifact may stand still.
-const transferTimeout = time.Minute
-
 // createArtifact makes an artifact of the archive in the body.
 func (s *Server) createArtifact(w http.ResponseWriter, r *http.Request) {
 	team := r.PathValue("team")
-	artifact, err := s.ingest(r.Context(), team, &patientReader{r.Body, http.NewResponseController(w)})
+	artifact, err := s.ingest(r.Context(), team, r.Body)
 	if err == nil {
 		artifact, err = s.database.CreateArtifact(r.Context(), team, artifact)
 	}
@@ -73,7 +70,7 @@ func (s *Server) getArtifact(w http.ResponseWriter, r *http.Request) {
 	defer archive.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	// The archive is compressed, not its transfer: who asks for no compression gets gzip.
-	err = compress(&patientWriter{w, http.NewResponseController(w)}, archive, r.Header.Get("Accept-Encoding"))
+	err = compress(w, archive, r.Header.Get("Accept-Encoding"))
 	if err != nil {
 		if r.Context().Err() == nil {
 			s.log.ErrorContext(r.Context(), "sending an artifact failed", "artifact", artifact.ID, "error", err)
@@ -104,24 +101,28 @@ func (s *Server) artifactOfPath(w http.ResponseWriter, r *http.Request) (state.A
 	return artifact, true
 }
 
-// patientReader reads a body for as long as it does not stand still.
-type patientReader struct {
-	io.Reader
-	controller *http.ResponseController
+// treeHandler is the protocol by which only that of a tree is sent which the other
+// end lacks.
+func (s *Server) treeHandler(prefix string) http.Handler {
+	return s.artifacts.Handler(store.Routes{
+		Prefix:  prefix,
+		Team:    func(r *http.Request) string { return r.PathValue("team") },
+		Created: s.nameTree,
+	})
 }
 
-func (p *patientReader) Read(b []byte) (int, error) {
-	_ = p.controller.SetReadDeadline(time.Now().Add(transferTimeout))
-	return p.Reader.Read(b)
-}
-
-// patientWriter writes a body for as long as it does not stand still.
-type patientWriter struct {
-	io.Writer
-	controller *http.ResponseController
-}
-
-func (p *patientWriter) Write(b []byte) (int, error) {
-	_ = p.controller.SetWriteDeadline(time.Now().Add(transferTimeout))
-	return p.Writer.Write(b)
+// nameTree makes an artifact of a tree that a team has sent.
+func (s *Server) nameTree(w http.ResponseWriter, r *http.Request, tree *store.Tree) {
+	artifact, err := s.database.CreateArtifact(r.Context(), r.PathValue("team"), api.Artifact{
+		Name:      r.URL.Query().Get("name"),
+		CreatedAt: time.Now().Unix(),
+		Digest:    tree.Handle(),
+		Files:     tree.Files(),
+		Bytes:     tree.Bytes(),
+	})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusCreated, artifact)
 }

@@ -124,7 +124,7 @@ func TestIdsOfOtherTeams(t *testing.T) {
 
 func TestTeamsThatOneSees(t *testing.T) {
 	s := startServer(t, servertest.Options{Configure: withTeams})
-	for name, want := range map[string]string{"admin": "ci main other", "viewer": "ci", "stranger": "other", "nobody": ""} {
+	for name, want := range map[string]string{"admin": "main ci other", "viewer": "ci", "stranger": "other", "nobody": ""} {
 		var teams []api.Team
 		decode(t, logIn(t, s, name, "secret").want(http.StatusOK, "GET", "/api/v1/teams", ""), &teams)
 		var names []string

@@ -9,6 +9,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /sky/issuer/token", s.login)
 	mux.HandleFunc("GET /sky/logout", s.loggedIn(s.logout))
 	mux.HandleFunc("GET /api/v1/user", s.loggedIn(s.user))
+	mux.HandleFunc("GET /api/v1/tokens", s.loggedIn(s.listTokens))
+	mux.HandleFunc("POST /api/v1/tokens", s.loggedIn(s.createToken))
+	mux.HandleFunc("DELETE /api/v1/tokens/{token}", s.loggedIn(s.deleteToken))
 	mux.HandleFunc("GET /api/v1/wall", s.loggedIn(s.getWall))
 	mux.HandleFunc("PUT /api/v1/wall", s.asAdmin(s.setWall))
 	mux.HandleFunc("DELETE /api/v1/wall", s.asAdmin(s.clearWall))
@@ -27,8 +30,10 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/teams", s.loggedIn(s.listTeams))
 	mux.HandleFunc("GET "+team, s.inTeam(viewer, s.getTeam))
 
-	mux.HandleFunc("POST "+team+"/artifacts", s.inTeam(member, s.createArtifact))
-	mux.HandleFunc("GET "+team+"/artifacts/{artifact}", s.inTeam(member, s.getArtifact))
+	mux.HandleFunc("POST "+team+"/artifacts", s.inTeam(member, patient(s.createArtifact)))
+	mux.HandleFunc("GET "+team+"/artifacts/{artifact}", s.inTeam(member, patient(s.getArtifact)))
+	trees := s.treeHandler(team + "/artifacts")
+	mux.HandleFunc("POST "+team+"/artifacts/{rest...}", s.inTeam(member, patient(trees.ServeHTTP)))
 
 	mux.HandleFunc("GET "+team+"/containers", s.inTeam(viewer, s.listContainers))
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))

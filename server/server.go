@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -24,6 +25,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"midge/api"
 	"midge/artifacts/store"
 	"midge/hijack"
 	"midge/server/engine"
@@ -74,7 +76,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		teams:     teams,
 		passwords: newPasswords(config.Users),
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
-		features:  []string{"artifacts", "events"},
+		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureTokens},
 	}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
@@ -97,7 +99,8 @@ func (s *Server) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.database.Close)
-	for team := range s.teams {
+	// The team main is the first, as in Concourse.
+	for _, team := range append([]string{mainTeam}, slices.Sorted(maps.Keys(s.teams))...) {
 		if _, err := s.database.EnsureTeam(ctx, team); err != nil {
 			return err
 		}
