@@ -126,17 +126,18 @@ func buildsTable(builds []api.Build) table {
 	return t
 }
 
-// buildTimes shows when a build ran and for how long; a + stands for not yet ended.
+// buildTimes shows when a build ran, where now is, and for how long; a + stands for not
+// yet ended.
 func buildTimes(build api.Build, now time.Time) (start, end, duration string) {
 	start, end, duration = "n/a", "n/a", "n/a"
 	if build.StartTime == 0 {
 		return start, end, duration
 	}
-	began := time.Unix(build.StartTime, 0)
+	began := time.Unix(build.StartTime, 0).In(now.Location())
 	start = began.Format(timeShown)
 	if build.EndTime == 0 {
 		return start, end, now.Sub(began).Truncate(time.Second).String() + "+"
 	}
-	ended := time.Unix(build.EndTime, 0)
+	ended := time.Unix(build.EndTime, 0).In(now.Location())
 	return start, ended.Format(timeShown), ended.Sub(began).String()
 }

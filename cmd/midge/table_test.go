@@ -52,10 +52,7 @@ func TestErrorsAreOnlyText(t *testing.T) {
 }
 
 func TestBuildTimes(t *testing.T) {
-	local := time.Local
-	time.Local = time.UTC
-	defer func() { time.Local = local }()
-	now := time.Unix(1_000_100, 0)
+	now := time.Unix(1_000_100, 0).UTC()
 	tests := []struct {
 		build                api.Build
 		start, end, duration string
