@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ func checkMountPoint(rootfs string, points []MountPoint, target string) error {
 		return &Error{Kind: ErrorSpec, Message: fmt.Sprintf("nothing can be mounted at %s: %s", target, why)}
 	}
 	at, rest, links := "/", elements(target), 0
+	points = slices.DeleteFunc(slices.Clone(points), func(p MountPoint) bool { return p.Target == target })
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
@@ -49,6 +51,10 @@ func checkMountPoint(rootfs string, points []MountPoint, target string) error {
 			continue
 		}
 		next := filepath.Join(at, name)
+		if slices.ContainsFunc(points, func(p MountPoint) bool { return p.Target == next }) {
+			at = next // whatever the image has there
+			continue
+		}
 		link, err := os.Readlink(outside(rootfs, points, next))
 		switch {
 		case err == nil:
