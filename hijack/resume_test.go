@@ -16,7 +16,7 @@ import (
 // TestCutConnections sends data through a connection that is cut again and again:
 // all of it comes back, once.
 func TestCutConnections(t *testing.T) {
-	data := make([]byte, 6<<20)
+	data := make([]byte, 1<<20)
 	random := rand.NewChaCha8([32]byte{2})
 	random.Read(data)
 	server := newServer(t, Config{})

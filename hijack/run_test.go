@@ -46,7 +46,7 @@ func TestRunWithoutTerminal(t *testing.T) {
 }
 
 func TestRunIsEightBitClean(t *testing.T) {
-	data := make([]byte, 8<<20)
+	data := make([]byte, 1<<20)
 	random := rand.NewChaCha8([32]byte{1})
 	random.Read(data)
 	want := sha256.Sum256(data)
