@@ -64,6 +64,9 @@ type WorkerInfo struct {
 	Volumes        int
 	ActiveTasks    int // processes with the id TaskProcessID that are running
 	MaxActiveTasks int // 0: no limit
+	// Remote workers do not see the directories of this machine: what is Local here
+	// has to be streamed to them.
+	Remote bool
 }
 
 // VolumeInfo says what a volume is.

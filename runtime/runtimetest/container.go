@@ -161,11 +161,13 @@ func (w *Worker) cacheTree(key string) *machine.Tree {
 
 // copyArtifact gives a tree of its own with what an artifact holds.
 func (w *Worker) copyArtifact(ctx context.Context, artifact runtime.Artifact) (*machine.Tree, error) {
-	if own, ok := artifact.(*volume); ok && own.worker == w {
-		if err := own.there(ctx); err != nil {
-			return nil, err
+	if found, ok := artifact.(interface{ of(*Worker) (*volume, bool) }); ok {
+		if own, ok := found.of(w); ok {
+			if err := own.there(ctx); err != nil {
+				return nil, err
+			}
+			return own.tree.Copy(), nil
 		}
-		return own.tree.Copy(), nil
 	}
 	stream, err := artifact.StreamOut(ctx, ".")
 	if err != nil {
@@ -361,7 +363,7 @@ func (c *container) Volume(ctx context.Context, name string) (runtime.Volume, er
 	c.mu.Unlock()
 	for _, mounted := range c.mounts {
 		if mounted.path == name && !destroyed {
-			return mounted.volume, nil
+			return c.worker.connected(mounted.volume), nil
 		}
 	}
 	return nil, &runtime.NotFoundError{Kind: "volume", Name: name}

@@ -30,6 +30,9 @@ func cacheHandle(key string) string {
 
 func (v *volume) Handle() string { return v.handle }
 
+// of gives the volume when it is that worker's.
+func (v *volume) of(w *Worker) (*volume, bool) { return v, v.worker == w }
+
 func (v *volume) info() runtime.VolumeInfo {
 	return runtime.VolumeInfo{Handle: v.handle, Type: v.kind, ContainerHandle: v.container, Path: v.path, ParentHandle: v.parent}
 }

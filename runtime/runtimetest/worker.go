@@ -44,6 +44,11 @@ type Config struct {
 	Team           string
 	MaxActiveTasks int
 
+	// Remote has the worker say that it does not see the directories of this machine.
+	Remote bool
+	// Network, when not nil, is what its volumes stream over to other workers.
+	Network *Network
+
 	// Images are the images of the only registry, by repository. Nil has every
 	// repository hold the image that the host has too: see machine.Store.NewImage.
 	Images map[string]Image
@@ -103,7 +108,7 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 	containers := slices.Collect(maps.Values(w.containers))
 	info := runtime.WorkerInfo{
 		Runtime: "memory", Platform: w.config.Platform, Tags: w.config.Tags, Team: w.config.Team,
-		State: "running", StartTime: w.started, MaxActiveTasks: w.config.MaxActiveTasks,
+		State: "running", StartTime: w.started, MaxActiveTasks: w.config.MaxActiveTasks, Remote: w.config.Remote,
 		Containers: len(w.containers), Volumes: len(w.volumes) + len(w.caches),
 	}
 	w.mu.Unlock()
@@ -200,7 +205,15 @@ func (w *Worker) CreateVolume(ctx context.Context, handle string) (runtime.Volum
 	}
 	made := &volume{worker: w, handle: handle, kind: "artifact", tree: w.store.NewTree()}
 	w.volumes[handle] = made
-	return made, nil
+	return w.connected(made), nil
+}
+
+// connected gives a volume as the worker's network makes it.
+func (w *Worker) connected(v *volume) runtime.Volume {
+	if w.config.Network == nil {
+		return v
+	}
+	return networkVolume{v, w.config.Network}
 }
 
 func (w *Worker) LookupVolume(ctx context.Context, handle string) (runtime.Volume, error) {
@@ -208,7 +221,7 @@ func (w *Worker) LookupVolume(ctx context.Context, handle string) (runtime.Volum
 		return nil, err
 	}
 	if found, ok := w.lookupVolume(handle); ok {
-		return found, nil
+		return w.connected(found), nil
 	}
 	return nil, &runtime.NotFoundError{Kind: "volume", Name: handle}
 }
