@@ -126,3 +126,48 @@ func (s *Server) nameTree(w http.ResponseWriter, r *http.Request, tree *store.Tr
 	}
 	answer(w, http.StatusCreated, artifact)
 }
+
+// treesInUse gives the digests of the trees that containers have as inputs.
+func (s *Server) treesInUse(ctx context.Context) ([]string, error) {
+	containers, err := s.database.Containers(ctx, state.ContainerFilter{})
+	if err != nil {
+		return nil, err
+	}
+	builds := map[int]bool{}
+	var digests []string
+	for _, container := range containers {
+		if builds[container.BuildID] {
+			continue
+		}
+		builds[container.BuildID] = true
+		inputs, err := s.inputTrees(ctx, container.BuildID)
+		if err != nil {
+			return nil, err
+		}
+		digests = append(digests, inputs...)
+	}
+	return digests, nil
+}
+
+// inputTrees gives the digests of the artifacts that a build begins with.
+func (s *Server) inputTrees(ctx context.Context, buildID int) ([]string, error) {
+	build, err := s.database.Build(ctx, buildID)
+	if err != nil {
+		return nil, err
+	}
+	var digests []string
+	for step := range build.Plan.All() {
+		if step.ArtifactInput == nil {
+			continue
+		}
+		artifact, err := s.database.Artifact(ctx, step.ArtifactInput.ArtifactID)
+		if missing := (*state.NotFoundError)(nil); errors.As(err, &missing) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		digests = append(digests, artifact.Digest)
+	}
+	return digests, nil
+}

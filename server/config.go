@@ -23,6 +23,12 @@ type Config struct {
 
 	// Listen is the TCP address, HOST:PORT, for those who log in; "" is none.
 	Listen string
+	// TLSCert and TLSKey are the files of the certificate that the TCP listener shows,
+	// and of its key, in PEM; they are read again when they change. "" speaks no TLS.
+	TLSCert, TLSKey string
+	// TLSClientCA is a file of authorities, in PEM, one of whom must have signed the
+	// certificate that a client shows; "" asks for none.
+	TLSClientCA string
 	// Socket is the path of the unix socket, whose users need not log in; "" is none.
 	// A socket of that path that nobody listens on is replaced.
 	Socket string

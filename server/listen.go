@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 // listeners are where a server can be reached.
 type listeners struct {
 	tcp    net.Listener    // nil for none
+	tls    bool            // the TCP listener speaks TLS
 	socket *socketListener // nil for none
 }
 
@@ -18,10 +20,17 @@ func listen(config Config) (l listeners, err error) {
 	if config.Listen == "" && config.Socket == "" {
 		return l, errors.New("there is nothing to listen on: give --listen, --socket or both")
 	}
+	encryption, err := config.tlsConfig()
+	if err != nil {
+		return l, err
+	}
 	if config.Listen != "" {
 		if l.tcp, err = listenTCP(config.Listen); err != nil {
 			return l, err
 		}
+	}
+	if l.tcp != nil && encryption != nil {
+		l.tcp, l.tls = tls.NewListener(l.tcp, encryption), true
 	}
 	if config.Socket != "" {
 		if l.socket, err = listenSocket(config.Socket, config.SocketGroup); err != nil {

@@ -20,9 +20,15 @@ const (
 	bodyTimeout = time.Minute
 )
 
+// begin starts the time that the client has to read an answer of that type.
+func begin(w http.ResponseWriter, contentType string) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	w.Header().Set("Content-Type", contentType)
+}
+
 // answer sends value as JSON.
 func answer(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
+	begin(w, "application/json")
 	w.WriteHeader(status)
 	// The only error is that of a client that has gone.
 	_ = json.NewEncoder(w).Encode(value)
@@ -30,7 +36,7 @@ func answer(w http.ResponseWriter, status int, value any) {
 
 // fail answers with one sentence. fly prints it as it is.
 func fail(w http.ResponseWriter, status int, format string, args ...any) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	begin(w, "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, format+"\n", args...)
 }

@@ -1,6 +1,9 @@
 package server
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // routes is the handler of all that the server answers.
 func (s *Server) routes() http.Handler {
@@ -83,6 +86,9 @@ func (s *Server) pipelineRoutes(mux *http.ServeMux) {
 // everyAnswer gives the headers that every answer has, unless a handler changes them.
 func (s *Server) everyAnswer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Each handler has a deadline of its own; that of an earlier one on the same
+		// connection may be over.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		header := w.Header()
 		header.Set("Cache-Control", "no-store, private")
 		header.Set("X-Concourse-Version", s.config.ConcourseVersion)

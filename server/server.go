@@ -54,9 +54,11 @@ type Server struct {
 	hashing   sync.Mutex // held while a password is hashed
 	features  []string
 
-	// streams ends when those who follow something are to be let go.
+	// streams ends when those who follow something are to be let go, and what the
+	// server does by itself is to end.
 	streams    context.Context
 	endStreams context.CancelFunc
+	background sync.WaitGroup // of what ends with streams
 
 	closers []func() error // of all that is open, in the order of opening
 }
@@ -124,7 +126,11 @@ func (s *Server) open(ctx context.Context) (err error) {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return s.engine.Start(ctx)
+	if err := s.engine.Start(ctx); err != nil {
+		return err
+	}
+	s.background.Go(func() { s.collectUntilEnd(s.streams) })
+	return nil
 }
 
 func (s *Server) openStores() error {
@@ -137,7 +143,7 @@ func (s *Server) openStores() error {
 	if err != nil {
 		return err
 	}
-	if s.artifacts, err = store.Open(trees, store.Options{Logger: s.log}); err != nil {
+	if s.artifacts, err = store.Open(trees, store.Options{InUse: s.treesInUse, Logger: s.log}); err != nil {
 		return err
 	}
 	s.onClose(s.artifacts.Close)
@@ -231,6 +237,7 @@ func (s *Server) Serve() error {
 // It is called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.endStreams()
+	s.background.Wait()
 	var errs []error
 	if err := s.http.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("requests were still running: %w", err), s.http.Close())
@@ -287,7 +294,11 @@ func (s *Server) URL() string {
 	if s.config.ExternalURL != "" || s.listeners.tcp == nil {
 		return s.config.ExternalURL
 	}
-	return "http://" + s.listeners.tcp.Addr().String()
+	scheme := "http"
+	if s.listeners.tls {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listeners.tcp.Addr().String()
 }
 
 // Runtimes are the kinds of runtime that the workers have, each once.

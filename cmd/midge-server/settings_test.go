@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"midge/server"
 )
 
 // parse reads settings from flags, variables and the text of a file.
@@ -27,10 +29,38 @@ func parse(t *testing.T, args []string, variables map[string]string, file string
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	return s, readSources(flags, func(name string) (string, bool) {
+	var err error
+	s.server.Teams, err = readSources(flags, func(name string) (string, bool) {
 		value, ok := variables[name]
 		return value, ok
 	})
+	return s, err
+}
+
+func TestTeamsOfTheFile(t *testing.T) {
+	s, err := parse(t, nil, nil, `
+add-local-user: ["ann:secret"]
+teams:
+  main:
+    owner: {users: ["local:ann"]}
+  ci:
+    member: {groups: ["oidc:devs"], users: ["oidc:bob"]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]server.TeamRoles{
+		"main": {"owner": {Users: []string{"local:ann"}}},
+		"ci":   {"member": {Users: []string{"oidc:bob"}, Groups: []string{"oidc:devs"}}},
+	}
+	if !reflect.DeepEqual(s.server.Teams, want) {
+		t.Errorf("got %+v, want %+v", s.server.Teams, want)
+	}
+	for _, text := range []string{"teams: [main]\n", "teams: {main: {owner: [ann]}}\n", "teams: {main: {owner: {user: [ann]}}}\n"} {
+		if _, err := parse(t, nil, nil, text); err == nil || !strings.Contains(err.Error(), "the setting teams: ") {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
 }
 
 func TestPrecedence(t *testing.T) {
@@ -154,4 +184,18 @@ func TestMistypedFlag(t *testing.T) {
 	if want := "there is no setting --data-dri; did you mean data-dir?"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
+}
+
+func TestDocumentNamesEverySetting(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "server.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := pflag.NewFlagSet("midge-server", pflag.ContinueOnError)
+	new(settings).addTo(flags)
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if !strings.Contains(string(text), "`"+flag.Name+"`") {
+			t.Errorf("docs/server.md does not tell of %s", flag.Name)
+		}
+	})
 }

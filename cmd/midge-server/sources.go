@@ -10,21 +10,25 @@ import (
 	"github.com/spf13/pflag"
 
 	"midge/api"
+	"midge/server"
 )
 
+// teamsField is the field of the file that has teams, which no flag could hold.
+const teamsField = "teams"
+
 // readSources sets the flags that were not given from variables, and those that no
-// variable gives from the file that --config names.
-func readSources(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) error {
+// variable gives from the file that --config names. It gives the teams of the file.
+func readSources(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (map[string]server.TeamRoles, error) {
 	if err := readEnvironment(flags, lookupEnv); err != nil {
-		return err
+		return nil, err
 	}
 	path := flags.Lookup(configFlag).Value.String()
 	if path == "" {
-		return nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read the settings: %w", err)
+		return nil, fmt.Errorf("read the settings: %w", err)
 	}
 	return readFile(flags, path, text)
 }
@@ -52,30 +56,50 @@ func readEnvironment(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)
 	return errors.Join(errs...)
 }
 
-func readFile(flags *pflag.FlagSet, path string, text []byte) error {
+func readFile(flags *pflag.FlagSet, path string, text []byte) (map[string]server.TeamRoles, error) {
 	var fields yaml.MapSlice
 	if err := yaml.Unmarshal(text, &fields); err != nil {
-		return fmt.Errorf("%s is not YAML: %s", path, yaml.FormatError(err, false, false))
+		return nil, fmt.Errorf("%s is not YAML: %s", path, yaml.FormatError(err, false, false))
 	}
 	given := map[string]bool{}
 	flags.Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
+	var teams map[string]server.TeamRoles
 	for _, field := range fields {
 		name := fmt.Sprint(field.Key)
-		if flags.Lookup(name) == nil || name == configFlag {
-			return fmt.Errorf("%s: there is no setting %q%s", path, name, nearest(flags, name))
-		}
-		if given[name] {
-			continue
-		}
-		values, err := fieldValues(field.Value)
-		if err == nil {
-			err = setAll(flags, name, values)
+		var err error
+		switch {
+		case name == teamsField:
+			teams, err = readTeams(field.Value)
+		case flags.Lookup(name) == nil || name == configFlag:
+			return nil, fmt.Errorf("%s: there is no setting %q%s", path, name, nearest(flags, name))
+		case !given[name]:
+			err = readField(flags, name, field.Value)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: the setting %s: %w", path, name, err)
+			return nil, fmt.Errorf("%s: the setting %s: %w", path, name, err)
 		}
 	}
-	return nil
+	return teams, nil
+}
+
+// readTeams reads who may do what in which team.
+func readTeams(value any) (teams map[string]server.TeamRoles, err error) {
+	text, err := yaml.Marshal(value)
+	if err == nil {
+		err = yaml.UnmarshalWithOptions(text, &teams, yaml.Strict())
+	}
+	if err != nil {
+		return nil, errors.New(yaml.FormatError(err, false, false))
+	}
+	return teams, nil
+}
+
+func readField(flags *pflag.FlagSet, name string, value any) error {
+	values, err := fieldValues(value)
+	if err != nil {
+		return err
+	}
+	return setAll(flags, name, values)
 }
 
 // fieldValues gives the values of a field: one, or those of a list.
