@@ -2,6 +2,7 @@ package runc_test
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +62,66 @@ func BenchmarkRuncRun(b *testing.B) {
 		run := exec.Command("runc", "--root", filepath.Join(bundle, "root"), "run", "--bundle", bundle, fmt.Sprintf("midge-bench-%d", i))
 		if out, err := run.CombinedOutput(); err != nil {
 			b.Fatalf("%v: %s", err, out)
+		}
+	}
+}
+
+// BenchmarkEcho is a keystroke in a terminal, and its echo.
+func BenchmarkEcho(b *testing.B) {
+	c := newContainer(b, newWorker(b), runtime.ContainerSpec{})
+	p, err := c.Run(b.Context(), runtime.ProcessSpec{
+		ID: "cat", Path: "cat", TTY: &runtime.WindowSize{Columns: 80, Rows: 25}, Scrollback: 1 << 20,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := p.Output(b.Context(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	offset := int64(0)
+	key := []byte("x")
+	for b.Loop() {
+		if offset%64 == 63 {
+			key[0] = '\n'
+		} else {
+			key[0] = 'x'
+		}
+		if offset, err = p.Write(b.Context(), offset, key); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Next(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkOutput is what a task can write, to where its reader gets it.
+func BenchmarkOutput(b *testing.B) {
+	const size = 200 << 20
+	c := newContainer(b, newWorker(b), runtime.ContainerSpec{})
+	b.SetBytes(size)
+	for i := 0; b.Loop(); i++ {
+		p := run(b, c, fmt.Sprintf("writer-%d", i), fmt.Sprintf("exec head -c %d /dev/zero", size))
+		r, err := p.Output(b.Context(), 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		got := 0
+		for {
+			chunk, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			got += len(chunk.Data)
+		}
+		r.Close()
+		if got != size {
+			b.Fatalf("%d bytes came of %d", got, size)
 		}
 	}
 }

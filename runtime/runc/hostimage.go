@@ -18,11 +18,11 @@ import (
 // A hostImage is the machine's own system directories as a root file system: each
 // below a throw-away layer, with what is nobody's business hidden.
 type hostImage struct {
+	// skeleton is a directory with what is empty in the image, and its links.
+	skeleton string
 	// layers are the directories of the machine that are seen, by name below /, each
 	// with what hides parts of it above it where something does.
 	layers map[string][]string
-	// links are names below / that are symbolic links, and where they lead.
-	links map[string]string
 }
 
 // hostDirs are the directories of the machine that the host image has.
@@ -44,26 +44,13 @@ func prepareHostImage(dir string, hide []string) (*hostImage, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
-	h := &hostImage{
-		layers: make(map[string][]string),
-		links:  map[string]string{"var/run": "/run", "var/lock": "/run/lock"},
+	h := &hostImage{skeleton: filepath.Join(dir, "skeleton"), layers: make(map[string][]string)}
+	if err := makeSkeleton(h.skeleton); err != nil {
+		return nil, err
 	}
 	for _, name := range hostDirs {
-		path := "/" + name
-		info, err := os.Lstat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		if err := h.addHostDir(name); err != nil {
 			return nil, err
-		}
-		switch {
-		case info.Mode()&fs.ModeSymlink != 0:
-			if h.links[name], err = os.Readlink(path); err != nil {
-				return nil, err
-			}
-		case info.IsDir():
-			h.layers[name] = []string{path}
 		}
 	}
 	secrets, err := unreadable("/etc")
@@ -71,11 +58,55 @@ func prepareHostImage(dir string, hide []string) (*hostImage, error) {
 		return nil, err
 	}
 	for _, path := range slices.Concat(hide, secrets) {
-		if err := h.hide(dir, path); err != nil {
+		if err := h.hide(filepath.Join(dir, "hidden"), path); err != nil {
 			return nil, fmt.Errorf("hide %s: %w", path, err)
 		}
 	}
 	return h, nil
+}
+
+// makeSkeleton makes what every container's root has.
+func makeSkeleton(top string) error {
+	if err := os.MkdirAll(top, 0o755); err != nil {
+		return err
+	}
+	for _, d := range emptyDirs {
+		path := filepath.Join(top, d.name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, d.mode); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Symlink("/run", filepath.Join(top, "var/run")), os.Symlink("/run/lock", filepath.Join(top, "var/lock")))
+}
+
+// addHostDir adds a directory of the machine, or the link that is in its place.
+func (h *hostImage) addHostDir(name string) error {
+	path := "/" + name
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(path)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, filepath.Join(h.skeleton, name))
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 { // what is empty, the skeleton shows as well
+		h.layers[name] = []string{path}
+	}
+	return os.Mkdir(filepath.Join(h.skeleton, name), 0o755)
 }
 
 // unreadable lists what below dir not everybody may read: keys and passwords.
@@ -146,13 +177,14 @@ func (h *hostImage) hide(dir, path string) error {
 	return err
 }
 
-// prepare makes a container's root directory.
+// prepare makes a container's layers.
 func (h *hostImage) prepare(spec runtime.ContainerSpec, dir string) (rootfs, error) {
 	top := filepath.Join(dir, "rootfs")
-	if err := h.makeSkeleton(top); err != nil {
+	root, err := throwAwayLayer(dir, "root", top, []string{h.skeleton})
+	if err != nil {
 		return rootfs{}, err
 	}
-	var mounts []agent.Mount
+	mounts := []agent.Mount{root}
 	for name, layers := range h.layers {
 		m, err := throwAwayLayer(dir, name, filepath.Join(top, name), layers)
 		if err != nil {
@@ -169,28 +201,4 @@ func (h *hostImage) prepare(spec runtime.ContainerSpec, dir string) (rootfs, err
 		mounts = append(mounts, m)
 	}
 	return newRootfs(mounts, []string{"/"})
-}
-
-// makeSkeleton makes what is empty in the image, and its links.
-func (h *hostImage) makeSkeleton(top string) error {
-	for _, d := range emptyDirs {
-		path := filepath.Join(top, d.name)
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return err
-		}
-		if err := os.Chmod(path, d.mode); err != nil {
-			return err
-		}
-	}
-	for name := range h.layers {
-		if err := os.Mkdir(filepath.Join(top, name), 0o755); err != nil {
-			return err
-		}
-	}
-	for name, target := range h.links {
-		if err := os.Symlink(target, filepath.Join(top, name)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -169,11 +169,11 @@ func throwAwayLayer(dir, name, target string, lower []string) (agent.Mount, erro
 	m := agent.Mount{
 		Target: target,
 		Lower:  lower,
-		Upper:  filepath.Join(dir, "layers", name, "upper"),
-		Work:   filepath.Join(dir, "layers", name, "work"),
+		Upper:  filepath.Join(dir, name+"-upper"),
+		Work:   filepath.Join(dir, name+"-work"),
 	}
 	for _, d := range []string{m.Upper, m.Work} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := os.Mkdir(d, 0o755); err != nil {
 			return m, err
 		}
 	}
