@@ -156,7 +156,6 @@ func (c *client) start(ctx context.Context, cancel context.CancelCauseFunc) (sto
 		return c.heedSignals(ctx, func(s runtime.Signal) { c.post(frame{kind: frameSignal, data: []byte(s)}) })
 	})
 	if c.options.Terminal != nil && !c.options.ReadOnly {
-		c.sendSize()
 		run(func(ctx context.Context) error {
 			c.options.Terminal.watchSize(ctx, c.sendSize)
 			return nil

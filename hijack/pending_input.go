@@ -1,9 +1,6 @@
 package hijack
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // pendingInput is what a client has sent and the process has not taken. What comes
 // in small pieces goes out in one.
@@ -65,18 +62,13 @@ func (p *pendingInput) wake() {
 	}
 }
 
-// take waits for input and gives all there is, which is good until the next call.
-// Closed tells that it is the last.
-func (p *pendingInput) take(ctx context.Context) (offset int64, data []byte, closed bool, err error) {
-	select {
-	case <-ctx.Done():
-		return 0, nil, false, ctx.Err()
-	case <-p.ready:
-	}
+// take gives all there is, which is good until the next call. Closed tells that it
+// is the last.
+func (p *pendingInput) take() (offset int64, data []byte, closed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	offset, data, closed = p.offset, p.data, p.closed
 	p.offset += int64(len(data))
 	p.data, p.spare = p.spare[:0], data
-	return offset, data, closed, nil
+	return offset, data, closed
 }

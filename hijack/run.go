@@ -84,6 +84,10 @@ func Run(ctx context.Context, options Options) (Result, error) {
 	}
 	defer socket.CloseNow()
 	user := newUser(options)
+	// Before the terminal is changed: no signal may end us then.
+	var stop func()
+	user.signals, stop = watchSignals()
+	defer stop()
 	defer user.restore()
 	client := newClient(user)
 	if socket.Subprotocol() != Subprotocol {
@@ -110,6 +114,7 @@ type user struct {
 	options Options
 	stdin   io.Reader
 	escape  escape
+	signals <-chan os.Signal
 }
 
 func newUser(options Options) *user {
@@ -233,14 +238,12 @@ func (u *user) pass(typed []byte, to input) error {
 // heedSignals passes the signals of a user without a terminal on to the process, the
 // first time; the second detaches, as any does with a terminal.
 func (u *user) heedSignals(ctx context.Context, pass func(runtime.Signal)) error {
-	signals, stop := watchSignals()
-	defer stop()
 	passed := false
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case s := <-signals:
+		case s := <-u.signals:
 			name, known := passedSignals[s]
 			if u.options.Terminal != nil || passed || !known {
 				return &SignalError{s}

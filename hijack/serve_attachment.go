@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"midge/runtime"
 )
@@ -167,37 +168,63 @@ func (a *framesAttachment) signal(ctx context.Context, signal runtime.Signal) er
 	return a.session.process.Signal(ctx, signal)
 }
 
-// takeInput gives the process what the client sent, and acknowledges it. What the
-// process cannot be given, because it has closed its input or has ended, is
-// acknowledged all the same: how it ended is for sendOutput to tell.
+// ackDelay is how long a little input waits to be acknowledged: its echo goes first.
+const ackDelay = 20 * time.Millisecond
+
+// takeInput gives the process what the client sent, and acknowledges it.
 func (a *framesAttachment) takeInput(ctx context.Context) error {
+	delay := time.NewTimer(ackDelay)
+	defer delay.Stop()
+	var taken, acknowledged int64
+	acknowledge := func() error {
+		if taken == acknowledged {
+			return nil
+		}
+		acknowledged = taken
+		return a.conn.send(frame{kind: frameInputAck, offset: taken})
+	}
 	deaf := false
 	for {
-		offset, data, closed, err := a.pending.take(ctx)
-		if err != nil {
-			return err
-		}
-		taken := offset + int64(len(data))
-		if len(data) > 0 && !deaf {
-			if taken, err = a.session.input.write(ctx, a.client, offset, data); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				deaf, taken = true, offset+int64(len(data))
-			}
-		}
-		if len(data) > 0 {
-			if err := a.conn.send(frame{kind: frameInputAck, offset: taken}); err != nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-delay.C:
+			if err := acknowledge(); err != nil {
 				return err
 			}
+			continue
+		case <-a.pending.ready:
+		}
+		offset, data, closed := a.pending.take()
+		if taken, deaf = a.giveInput(ctx, offset, data, deaf); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if taken-acknowledged < inputWindow/4 {
+			delay.Reset(ackDelay)
+		} else if err := acknowledge(); err != nil {
+			return err
 		}
 		if closed && !deaf {
 			deaf = true
-			if err := a.session.process.CloseStdin(ctx); err != nil && !a.session.hasEnded() {
-				return err
-			}
+			// A process that has ended meanwhile needs no end of its input.
+			_ = a.session.process.CloseStdin(ctx)
 		}
 	}
+}
+
+// giveInput gives the process input and says how much of the client's it has now.
+// A process that has closed its input or has ended is deaf: what it would
+// be given counts as taken, and how it ended is for sendOutput to tell.
+func (a *framesAttachment) giveInput(ctx context.Context, offset int64, data []byte, deaf bool) (int64, bool) {
+	end := offset + int64(len(data))
+	if len(data) == 0 || deaf {
+		return end, deaf
+	}
+	taken, err := a.session.input.write(ctx, a.client, offset, data)
+	if err != nil {
+		return end, true
+	}
+	return taken, false
 }
 
 // sendOutput sends the process's output to its end and then how it ended.

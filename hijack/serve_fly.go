@@ -169,9 +169,8 @@ func (a *flyAttachment) handle(ctx context.Context, input api.HijackInput) error
 	}
 	if input.Closed && !a.deaf {
 		a.deaf = true
-		if err := a.session.process.CloseStdin(ctx); err != nil && !a.session.hasEnded() {
-			return err
-		}
+		// A process that has ended meanwhile needs no end of its input.
+		_ = a.session.process.CloseStdin(ctx)
 	}
 	return nil
 }

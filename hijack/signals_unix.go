@@ -11,8 +11,8 @@ import (
 
 // watchSignals gives the signals that a session heeds. With a terminal those typed
 // go to the other end and never come here.
-func watchSignals() (signals chan os.Signal, stop func()) {
-	signals = make(chan os.Signal, 8)
+func watchSignals() (<-chan os.Signal, func()) {
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	// Caught, a pipe that nobody reads is an error of writing instead of the end
 	// of the program.
@@ -24,11 +24,13 @@ func watchSignals() (signals chan os.Signal, stop func()) {
 	}
 }
 
-// watchSize calls changed whenever the terminal's size has changed, until ctx ends.
+// watchSize calls changed, at once and whenever the terminal's size has changed,
+// until ctx ends.
 func (t *Terminal) watchSize(ctx context.Context, changed func()) {
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)
 	defer signal.Stop(resized)
+	changed()
 	for {
 		select {
 		case <-ctx.Done():
