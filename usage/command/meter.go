@@ -30,7 +30,7 @@ func (m *Meter) Transport(base http.RoundTripper) http.RoundTripper {
 }
 
 type countingTransport struct {
-	base   http.RoundTripper
+	base  http.RoundTripper
 	meter *Meter
 }
 
