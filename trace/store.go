@@ -68,7 +68,7 @@ func OpenStore(directory string, log *slog.Logger) (*Store, error) {
 	s := &Store{
 		directory: directory, log: log, stop: stop, done: make(chan struct{}),
 		limits: storeLimits{buildBytes: 16 << 20, pending: 20_000, ring: 4096},
-		wake: make(chan struct{}, 1), pending: map[buildFile][]otlp.Span{},
+		wake:   make(chan struct{}, 1), pending: map[buildFile][]otlp.Span{},
 	}
 	go s.run(ctx)
 	return s, nil

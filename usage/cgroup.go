@@ -67,14 +67,14 @@ func (c *Cgroup) openHierarchies() error {
 		c.openController(l.BlockIO, unifiedIO, v1IO),
 		c.openProcessIO(),
 		c.openController(l.PIDs, pidsSources, pidsSources),
-		c.openUnified(pressureSources, "cgroup v1 keeps none"),
+		c.openPressure(),
 	)
 }
 
 // openController opens a controller where it is: in a v1 hierarchy or the unified one.
 func (c *Cgroup) openController(v1 string, unified, old []source) error {
 	if v1 != "" {
-		return c.openV1(v1, old)
+		return c.openAll(v1, old)
 	}
 	return c.openUnified(unified, "it has no control group of its own for this")
 }
@@ -83,26 +83,39 @@ func (c *Cgroup) openController(v1 string, unified, old []source) error {
 func (c *Cgroup) openCPUAccounting() error {
 	switch {
 	case c.location.CPUAccounting != "":
-		return c.openV1(c.location.CPUAccounting, v1CPUAccounting)
+		return c.openAll(c.location.CPUAccounting, v1CPUAccounting)
 	case c.location.CPU != "":
 		c.missing["cpuStat.usageNanos"] = "the cpuacct controller is not mounted"
 	}
 	return nil
 }
 
-func (c *Cgroup) openV1(directory string, sources []source) error {
-	for _, source := range sources {
+// openAll opens the files of a controller in a group's directory.
+func (c *Cgroup) openAll(directory string, sources []source) error {
+	for i, source := range sources {
 		if err := c.open(filepath.Join(directory, source.file), source); err != nil {
 			return err
+		}
+		// Without the first file there is no controller, and one reason is enough.
+		if _, none := c.missing[source.field]; none && i == 0 {
+			return nil
 		}
 	}
 	return nil
 }
 
 func (c *Cgroup) openUnified(sources []source, absent string) error {
-	for _, source := range sources {
+	if c.location.Unified != "" {
+		return c.openAll(c.location.Unified, sources)
+	}
+	c.missing[sources[0].field] = absent
+	return nil
+}
+
+func (c *Cgroup) openPressure() error {
+	for _, source := range pressureSources {
 		if c.location.Unified == "" {
-			c.missing[source.field] = absent
+			c.missing[source.field] = "cgroup v1 keeps none"
 			continue
 		}
 		if err := c.open(filepath.Join(c.location.Unified, source.file), source); err != nil {

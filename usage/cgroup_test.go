@@ -85,6 +85,28 @@ func TestSampleOfEachHierarchy(t *testing.T) {
 	}
 }
 
+// A controller that is off is one reason, not one for each of its files.
+func TestAControllerThatIsOffIsSaidOnce(t *testing.T) {
+	directory := pressureOnly(t)
+	if err := os.WriteFile(filepath.Join(directory, "cpu.stat"), testdata(t, "v2/cpu.stat"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	group, err := Open(Location{Unified: directory, NoNetwork: "it shares the machine's network"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	want := map[string]string{
+		"memoryStat": noMemoryController, "ioStat": noIOController, "pidsStat": noPIDsController, "netStat": "it shares the machine's network",
+	}
+	if diff := cmp.Diff(want, group.Missing()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := missingReason(group.Missing(), "memoryStat.peak"); got != noMemoryController {
+		t.Errorf("the peak is missing because %q", got)
+	}
+}
+
 func TestOpenOfNoGroupFails(t *testing.T) {
 	if group, err := Open(Location{Unified: filepath.Join(t.TempDir(), "gone"), NoNetwork: "none"}); err == nil {
 		group.Close()
@@ -103,6 +125,9 @@ func TestOOMKillsBelowAV1GroupCount(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(directory, "memory.oom_control"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(top, "memory.stat"), testdata(t, "v1/memory.stat"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	group, err := Open(Location{Memory: top, NoNetwork: "none"})
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package usage tells what things cost: what a container used of cpu, memory, disk,
-// processes and network, what its whole machine did meanwhile, and what a command
-// used itself. It takes samples, sums them up, and prints the table, the verdict
-// and, of a task that was killed, the reason.
+// processes and network, and what its whole machine did meanwhile. It takes samples,
+// sums them up, and prints the table, the verdict and, of a task that was killed, the
+// reason.
 //
 // It reads the unified cgroup hierarchy (v2), the old ones (v1), and both at once
 // (hybrid), each for what it has. A number that the kernel or the set-up cannot give

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -87,7 +88,7 @@ func (f field) text(to *string) error {
 	if f.wireType != lengthy {
 		return errWireType
 	}
-	*to = string(f.data)
+	*to = strings.ToValidUTF8(string(f.data), "\uFFFD")
 	return nil
 }
 

@@ -3,6 +3,7 @@ package otlp
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -55,19 +56,22 @@ func (e *encoder) text(field uint64, text string) {
 	}
 }
 
+// presentText writes text even if it is empty. Text is UTF-8, or nobody takes the message.
 func (e *encoder) presentText(field uint64, text string) {
+	e.bytes(field, []byte(strings.ToValidUTF8(text, "\uFFFD")))
+}
+
+func (e *encoder) bytes(field uint64, data []byte) {
 	e.key(field, lengthy)
-	e.data = binary.AppendUvarint(e.data, uint64(len(text)))
-	e.data = append(e.data, text...)
+	e.data = binary.AppendUvarint(e.data, uint64(len(data)))
+	e.data = append(e.data, data...)
 }
 
 // message writes a message within the message.
 func (e *encoder) message(field uint64, write func(*encoder)) {
 	var inner encoder
 	write(&inner)
-	e.key(field, lengthy)
-	e.data = binary.AppendUvarint(e.data, uint64(len(inner.data)))
-	e.data = append(e.data, inner.data...)
+	e.bytes(field, inner.data)
 }
 
 // EncodeProtobuf gives spans as an ExportTraceServiceRequest in protobuf.
@@ -97,11 +101,11 @@ func (e *encoder) scope(group scopeSpans) {
 }
 
 func (e *encoder) span(s *Span) {
-	e.text(1, string(s.TraceID[:]))
-	e.text(2, string(s.SpanID[:]))
+	e.bytes(1, s.TraceID[:])
+	e.bytes(2, s.SpanID[:])
 	e.text(3, s.TraceState)
 	if s.ParentID.IsValid() {
-		e.text(4, string(s.ParentID[:]))
+		e.bytes(4, s.ParentID[:])
 	}
 	e.text(5, s.Name)
 	e.number(6, uint64(s.Kind))
@@ -120,8 +124,8 @@ func (e *encoder) span(s *Span) {
 	e.number(12, uint64(s.DroppedEvents))
 	for _, link := range s.Links {
 		e.message(13, func(e *encoder) {
-			e.text(1, string(link.TraceID[:]))
-			e.text(2, string(link.SpanID[:]))
+			e.bytes(1, link.TraceID[:])
+			e.bytes(2, link.SpanID[:])
 			e.text(3, link.TraceState)
 			e.attributes(4, link.Attributes)
 			e.number(5, uint64(link.DroppedAttributes))
@@ -160,7 +164,7 @@ func (e *encoder) value(value attribute.Value) {
 		e.key(4, fixed64)
 		e.data = binary.LittleEndian.AppendUint64(e.data, math.Float64bits(value.AsFloat64()))
 	case attribute.BYTESLICE:
-		e.presentText(7, string(value.AsByteSlice()))
+		e.bytes(7, value.AsByteSlice())
 	case attribute.MAP:
 		e.message(6, func(e *encoder) { e.attributes(1, value.AsMap()) })
 	default:

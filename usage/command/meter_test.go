@@ -1,4 +1,4 @@
-package usage
+package command
 
 import (
 	"io"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestClientCountsRequestsAndBytes(t *testing.T) {
+func TestMeterCountsRequestsAndBytes(t *testing.T) {
 	const asked, answered = 10_000, 50_000
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -17,20 +17,20 @@ func TestClientCountsRequestsAndBytes(t *testing.T) {
 	}))
 	defer server.Close()
 
-	client := StartClient()
-	transport := &http.Transport{DialContext: client.DialContext(new(net.Dialer).DialContext)}
+	meter := StartMeter()
+	transport := &http.Transport{DialContext: meter.DialContext(new(net.Dialer).DialContext)}
 	defer transport.CloseIdleConnections()
-	httpClient := http.Client{Transport: client.Transport(transport)}
+	client := http.Client{Transport: meter.Transport(transport)}
 	const requests = 3
 	for range requests {
-		response, err := httpClient.Post(server.URL, "text/plain", strings.NewReader(strings.Repeat("y", asked)))
+		response, err := client.Post(server.URL, "text/plain", strings.NewReader(strings.Repeat("y", asked)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()
 	}
-	got := client.Usage()
+	got := meter.Usage()
 	const headers = 1000 // a request's, more than there are
 	if got.Requests != requests {
 		t.Errorf("%d requests, want %d", got.Requests, requests)
@@ -52,9 +52,9 @@ func TestClientCountsRequestsAndBytes(t *testing.T) {
 	}
 }
 
-func TestClientGivesTheDialersError(t *testing.T) {
-	client := StartClient()
-	dial := client.DialContext(new(net.Dialer).DialContext)
+func TestMeterGivesTheDialersError(t *testing.T) {
+	meter := StartMeter()
+	dial := meter.DialContext(new(net.Dialer).DialContext)
 	if conn, err := dial(t.Context(), "unix", t.TempDir()+"/nobody"); err == nil {
 		conn.Close()
 		t.Fatal("a connection to nobody was made")
