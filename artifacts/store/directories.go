@@ -211,30 +211,76 @@ func (d *directories) takeOldest(limit int64, inUse map[string]bool, s *Store) (
 		if oldest == nil {
 			break
 		}
-		away, err := os.MkdirTemp(filepath.Join(s.dir, temporaryDir), "gone-")
+		path, err := d.moveAway(s, oldest)
 		if err != nil {
 			return paths, err
 		}
-		paths = append(paths, away)
-		if err := os.Rename(oldest.path, filepath.Join(away, "tree")); err != nil {
-			return paths, err
-		}
-		delete(d.made, oldest.root)
+		paths = append(paths, path)
 		total -= oldest.size
 	}
 	return paths, nil
+}
+
+// takeGone moves the directories of trees out of sight that the store does not
+// have any more, and gives where they are to be removed.
+func (d *directories) takeGone(inUse map[string]bool, s *Store) (paths []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, made := range d.made {
+		key := artifacts.Key{Kind: artifacts.KindTree, Digest: made.root}
+		if !made.idle(inUse) || s.has(key) {
+			continue
+		}
+		path, err := d.moveAway(s, made)
+		if err != nil {
+			return paths, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// moveAway moves a directory to where it can be removed. d.mu is held.
+func (d *directories) moveAway(s *Store, made *madeTree) (string, error) {
+	away, err := os.MkdirTemp(filepath.Join(s.dir, temporaryDir), "gone-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(made.path, filepath.Join(away, "tree")); err != nil {
+		return "", errors.Join(err, os.Remove(away))
+	}
+	delete(d.made, made.root)
+	return away, nil
+}
+
+// idle reports whether the directory is there and nobody uses it. directories.mu is held.
+func (m *madeTree) idle(inUse map[string]bool) bool {
+	select {
+	case <-m.ready:
+		return m.users == 0 && !inUse[m.root.String()]
+	default:
+		return false
+	}
+}
+
+// evictGone removes the directories of trees that the store does not have any more.
+func (s *Store) evictGone(ctx context.Context) error {
+	inUse, err := s.inUse(ctx)
+	if err != nil {
+		return err
+	}
+	paths, err := s.trees.takeGone(inUse, s)
+	for _, path := range paths {
+		err = errors.Join(err, removeTree(path))
+	}
+	return err
 }
 
 // oldest gives the directory that was used longest ago of those nobody uses.
 func (d *directories) oldest(inUse map[string]bool) *madeTree {
 	var oldest *madeTree
 	for _, made := range d.made {
-		select {
-		case <-made.ready:
-		default:
-			continue
-		}
-		if made.users == 0 && !inUse[made.root.String()] && (oldest == nil || made.used.Before(oldest.used)) {
+		if made.idle(inUse) && (oldest == nil || made.used.Before(oldest.used)) {
 			oldest = made
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"midge/artifacts"
 )
@@ -53,6 +52,14 @@ func (s *Store) held(name string, key artifacts.Key) (place, int, bool) {
 	return at, int(s.packs[at.pack].objects[at.object].size), true
 }
 
+// has reports whether the store has an object, whoever sent it.
+func (s *Store) has(key artifacts.Key) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.index[key]
+	return ok
+}
+
 // insert makes a pack's objects known. An object that is there already stays
 // where it is, and the pack's team may know of it from now on. s.mu is held.
 func (s *Store) insert(p *pack, keys contents) {
@@ -70,7 +77,7 @@ func (s *Store) insert(p *pack, keys contents) {
 
 // publish gives sealed packs their names and makes their objects known, and those
 // of others that the team has sent.
-func (s *Store) publish(name string, writers []*packWriter, grants []artifacts.Key, created time.Time) ([]*pack, error) {
+func (s *Store) publish(name string, writers []*packWriter, grants []artifacts.Key) ([]*pack, error) {
 	s.mu.Lock()
 	first := s.nextID
 	s.nextID += uint32(len(writers))
@@ -82,7 +89,7 @@ func (s *Store) publish(name string, writers []*packWriter, grants []artifacts.K
 		if err := os.Rename(w.file.Name(), path); err != nil {
 			return nil, fmt.Errorf("publish a pack: %w", err)
 		}
-		packs[i] = &pack{id: id, team: w.team, created: created, path: path, size: w.size, frames: w.frames, objects: w.objects}
+		packs[i] = &pack{id: id, team: w.team, created: w.created, path: path, size: w.size, frames: w.frames, objects: w.objects}
 	}
 	if len(writers) > 0 {
 		if err := syncDir(filepath.Join(s.dir, packsDir)); err != nil {
@@ -205,4 +212,48 @@ func (s *Store) loadGrantsOf(name string) error {
 		}
 		s.grant(name, []artifacts.Key{{Kind: artifacts.Kind(b[0]), Digest: artifacts.Digest(b[1:])}})
 	}
+}
+
+// compactGrants forgets what teams have sent that is not there any more.
+func (s *Store) compactGrants() error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, grantsDir))
+	if err != nil {
+		return err
+	}
+	s.grantsMu.Lock()
+	defer s.grantsMu.Unlock()
+	for _, entry := range entries {
+		if err := s.compactGrantsIn(filepath.Join(s.dir, grantsDir, entry.Name())); err != nil {
+			return fmt.Errorf("forget what a team has sent: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) compactGrantsIn(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	kept := make([]byte, 0, len(content))
+	s.mu.RLock()
+	for rest := content; len(rest) >= keySize; rest = rest[keySize:] {
+		key := artifacts.Key{Kind: artifacts.Kind(rest[0]), Digest: artifacts.Digest(rest[1:keySize])}
+		if _, ok := s.index[key]; ok {
+			kept = append(kept, rest[:keySize]...)
+		}
+	}
+	s.mu.RUnlock()
+	if len(kept) == len(content) {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Join(s.dir, temporaryDir), "grants-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(kept)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), path)
 }

@@ -197,7 +197,7 @@ func (i *ingestion) finish(ctx context.Context, root artifacts.Digest, size int6
 		return i.sealErr
 	}
 	defer i.store.leases.hold(root)()
-	if _, err := i.store.publish(i.team, i.full, i.grants, time.Now()); err != nil {
+	if _, err := i.store.publish(i.team, i.full, i.grants); err != nil {
 		return err
 	}
 	i.full = nil

@@ -85,6 +85,13 @@ func (l *leases) take() []artifacts.Digest {
 	return roots
 }
 
+// untouched reports whether nothing was gathered since the last take.
+func (l *leases) untouched() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.touched) == 0
+}
+
 func (l *leases) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

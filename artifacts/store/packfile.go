@@ -61,6 +61,16 @@ type packWriter struct {
 	frames  []frameAt
 	objects []span
 	keys    contents
+	created time.Time // set when it is sealed
+}
+
+// numbers gives the number of each object.
+func (w *packWriter) numbers() map[artifacts.Key]uint32 {
+	numbers := make(map[artifacts.Key]uint32, len(w.keys))
+	for i, object := range w.keys {
+		numbers[object.Key] = uint32(i)
+	}
+	return numbers
 }
 
 func (s *Store) newPackWriter(team string) (*packWriter, error) {
@@ -101,6 +111,7 @@ func (w *packWriter) add(objects []artifacts.Object, encoded []byte) error {
 
 // seal writes the footer and waits until all of it is on disk.
 func (w *packWriter) seal(created time.Time) error {
+	w.created = created
 	if err := w.write(artifacts.AppendPackEnd(nil)); err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (r *receipt) finish() error {
 		}
 		writers = append(writers, r.writer)
 	}
-	packs, err := r.store.publish(r.team, writers, r.grants, time.Now())
+	packs, err := r.store.publish(r.team, writers, r.grants)
 	if err != nil {
 		return err
 	}

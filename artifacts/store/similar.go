@@ -57,7 +57,8 @@ func (s *Store) similar(root artifacts.Digest) (*baseDir, func()) {
 	}
 }
 
-// latest gives the directories that were used last, each held for the caller.
+// latest gives the n directories that were used last, all if n is negative, each
+// held for the caller.
 func (d *directories) latest(n int) []*madeTree {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,7 +73,9 @@ func (d *directories) latest(n int) []*madeTree {
 		}
 	}
 	slices.SortFunc(ready, func(a, b *madeTree) int { return b.used.Compare(a.used) })
-	ready = ready[:min(n, len(ready))]
+	if n >= 0 {
+		ready = ready[:min(n, len(ready))]
+	}
 	for _, made := range ready {
 		made.users++
 		made.used = time.Now()

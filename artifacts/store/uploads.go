@@ -69,6 +69,13 @@ func (u *uploads) closeOld(max int) {
 	}
 }
 
+// expire ends the uploads that have paused too long.
+func (u *uploads) expire() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closeOld(maxUploads)
+}
+
 // endUpload ends an upload whose tree is there.
 func (s *Store) endUpload(team string, root artifacts.Digest) {
 	u := &s.uploads

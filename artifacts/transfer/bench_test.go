@@ -7,7 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	goruntime "runtime"
+	"strings"
+	"sync"
 	"testing"
 
 	"midge/artifacts/store"
@@ -37,7 +38,13 @@ func serve(t testing.TB, options store.Options) (*store.Store, *Remote) {
 }
 
 // goRoot is the tree that is measured: a large one that every machine has where this is built.
-func goRoot() string { return goruntime.GOROOT() }
+var goRoot = sync.OnceValue(func() string {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		panic("ask go for GOROOT: " + err.Error())
+	}
+	return strings.TrimSpace(string(out))
+})
 
 func BenchmarkSendFirst(b *testing.B) {
 	for b.Loop() {
@@ -89,5 +96,18 @@ func BenchmarkRsync(b *testing.B) {
 	run()
 	for b.Loop() {
 		run()
+	}
+}
+
+func BenchmarkFetch(b *testing.B) {
+	_, remote := serve(b, store.Options{})
+	receipt, _, err := Send(b.Context(), remote, goRoot(), SendOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := Fetch(b.Context(), remote, receipt.Digest, b.TempDir(), FetchOptions{}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

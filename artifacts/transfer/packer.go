@@ -108,12 +108,12 @@ func (p *packer) deliver(pack []byte, in count) error {
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
+	s.mu.Lock()
 	s.receipt.Requests++
 	s.receipt.SentFiles += in.files
 	s.receipt.SentBytes += in.bytes
 	s.receipt.SentCompressed += int64(len(pack))
-	p.mu.Unlock()
+	s.mu.Unlock()
 	if s.options.Progress != nil && in.bytes > 0 {
 		s.options.Progress.Moved(in.bytes)
 	}

@@ -60,10 +60,6 @@ const (
 // post sends a request until it is answered. A success and the other statuses the
 // caller accepts are given; the caller closes the body.
 func (r *Remote) post(ctx context.Context, path string, query url.Values, contentType string, body []byte, accept ...int) (*http.Response, error) {
-	attempts := r.Attempts
-	if attempts == 0 {
-		attempts = defaultAttempts
-	}
 	for attempt := 1; ; attempt++ {
 		response, err := r.postOnce(ctx, path, query, contentType, body)
 		if err == nil {
@@ -71,13 +67,20 @@ func (r *Remote) post(ctx context.Context, path string, query url.Values, conten
 				return response, nil
 			}
 		}
-		if attempt == attempts || !again(ctx, err) {
+		if attempt == r.attempts() || !again(ctx, err) {
 			return nil, err
 		}
 		if err := r.wait(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
+}
+
+func (r *Remote) attempts() int {
+	if r.Attempts == 0 {
+		return defaultAttempts
+	}
+	return r.Attempts
 }
 
 func (r *Remote) postOnce(ctx context.Context, path string, query url.Values, contentType string, body []byte) (*http.Response, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"sync"
 
 	"midge/artifacts"
 	"midge/artifacts/ignore"
@@ -98,8 +99,11 @@ type sender struct {
 	tree    *scan.Tree
 	top     *os.Root
 	memory  *memory
-	lists   map[artifacts.Digest][]artifacts.Chunk // of large files that were read for them
+
+	mu      sync.Mutex // held to count what has arrived
 	receipt Receipt
+
+	lists map[artifacts.Digest][]artifacts.Chunk // of large files that were read for them
 }
 
 // maxRounds bounds the questions: one for each level of directories, and some for

@@ -1,0 +1,92 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"sync/atomic"
+
+	"midge/artifacts"
+)
+
+// get fetches objects and calls do for each that it is given; more may come than
+// keys asks for. When the connection breaks it asks for those that have not come.
+func (f *fetcher) get(ctx context.Context, keys []artifacts.Key, query url.Values, do func(key artifacts.Key, record []byte) error) error {
+	missing := make(map[artifacts.Key]struct{}, len(keys))
+	for _, key := range keys {
+		missing[key] = struct{}{}
+	}
+	attempt := 1
+	for len(missing) > 0 {
+		before := len(missing)
+		err := f.getOnce(ctx, keys, missing, query, do)
+		if err == nil && len(missing) > 0 {
+			for key := range missing {
+				return notSent(key)
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		var local *localError
+		if errors.As(err, &local) {
+			return local.err
+		}
+		if len(missing) < before {
+			attempt = 0
+		}
+		if attempt++; attempt > f.remote.attempts() || !again(ctx, err) {
+			return err
+		}
+		if err := f.remote.wait(ctx, attempt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// localError is an error that fetching again does not mend.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+
+func (f *fetcher) getOnce(ctx context.Context, keys []artifacts.Key, missing map[artifacts.Key]struct{}, query url.Values, do func(key artifacts.Key, record []byte) error) (err error) {
+	var body []byte
+	for _, key := range keys {
+		if _, ok := missing[key]; ok {
+			body = artifacts.AppendKey(body, key)
+		}
+	}
+	atomic.AddInt64(&f.receipt.Requests, 1)
+	response, err := f.remote.post(ctx, artifacts.FetchPath, query, artifacts.KeysType, body)
+	if err != nil {
+		return &localError{fmt.Errorf("ask the server for %d objects: %w", len(missing), err)}
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	counted := &countingReader{r: response.Body}
+	defer func() { atomic.AddInt64(&f.receipt.FetchedCompressed, counted.n) }()
+	return eachObject(counted, func(key artifacts.Key, record []byte) error {
+		if _, ok := missing[key]; !ok && query == nil {
+			return nil
+		}
+		delete(missing, key)
+		if err := do(key, record); err != nil {
+			return &localError{err}
+		}
+		return nil
+	})
+}
+
+// countingReader counts what is read.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
