@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -40,25 +39,4 @@ func (c *Client) UploadArtifact(ctx context.Context, archive io.Reader, options 
 	var artifact api.Artifact
 	err = c.decode(ctx, response, &artifact)
 	return artifact, err
-}
-
-// DownloadArtifact gives an artifact as a tar archive, compressed by gzip or zstd;
-// its first bytes tell which. The caller closes it.
-func (c *Client) DownloadArtifact(ctx context.Context, id int) (io.ReadCloser, error) {
-	r := request{
-		method: http.MethodGet,
-		path:   c.teamPath("artifacts", id),
-		header: http.Header{"Accept-Encoding": {"zstd, gzip"}},
-		about:  fmt.Sprintf("artifact %d", id),
-	}
-	var body io.ReadCloser
-	err := c.persist(ctx, r, func(ctx context.Context) error {
-		response, err := c.send(ctx, r)
-		if err != nil {
-			return err
-		}
-		body = response.Body
-		return nil
-	})
-	return body, err
 }
