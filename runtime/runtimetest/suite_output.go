@@ -87,6 +87,11 @@ var outputTests = map[string]func(*suite, *testing.T){
 			equal(t, fmt.Sprintf("the output from %d", from), string(readAll(t, process, from)), "0123456789abcdef"[from:])
 		}
 	},
+	"FromBeyondTheEnd": func(s *suite, t *testing.T) {
+		process := start(t, s.container(t, nil), script("beyond", "echo text"))
+		process.wait(t)
+		equal(t, "the output", string(readAll(t, process, 1000)), "")
+	},
 	"ManyReaders": func(s *suite, t *testing.T) {
 		spec := script("readers", "echo first; read line; yes | head -n 100000; echo last")
 		spec.Stdin = true
