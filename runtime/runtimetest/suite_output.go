@@ -64,7 +64,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		equal(t, "the length", len(readAll(t, process, 0)), len("one\ntwo\nthree\n"))
 	},
 	"LargeAndBinary": func(s *suite, t *testing.T) {
-		const size = 24 << 20
+		const size = 20 << 20
 		volume := s.volume(t)
 		contents := randomBytes(size)
 		check(t, volume.StreamIn(testContext(t), ".", tarOf(t, tarFile("random", 0o644, string(contents)))))
