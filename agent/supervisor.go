@@ -20,10 +20,11 @@ import (
 )
 
 // Supervise is the supervisor of the container in dir, where its configuration
-// lies. It tells ready once, as JSON of an *Error or null, whether the container is
+// lies. users is the container's user namespace, nil when it has none. It tells
+// ready once, as JSON of an *Error or null, whether the container is
 // up, closes it, and returns when the container is down.
-func Supervise(ctx context.Context, dir string, ready *os.File) error {
-	s, err := startSupervisor(ctx, dir)
+func Supervise(ctx context.Context, dir string, users, ready *os.File) error {
+	s, err := startSupervisor(ctx, dir, users)
 	// Whoever started the supervisor may be gone; the container is there all the same.
 	_ = json.NewEncoder(ready).Encode(errorOf(err))
 	ready.Close()
@@ -36,6 +37,7 @@ func Supervise(ctx context.Context, dir string, ready *os.File) error {
 // A supervisor is what the process of that name is.
 type supervisor struct {
 	dir    string
+	users  *os.File
 	config Config
 	cgroup Cgroup
 
@@ -61,7 +63,7 @@ type supervisor struct {
 
 // startSupervisor brings the container up. On an error nothing of it is left but
 // what was in its directory before.
-func startSupervisor(ctx context.Context, dir string) (*supervisor, error) {
+func startSupervisor(ctx context.Context, dir string, users *os.File) (*supervisor, error) {
 	// Paths of sockets are short, those of directories need not be.
 	if err := os.Chdir(dir); err != nil {
 		return nil, err
@@ -72,6 +74,7 @@ func startSupervisor(ctx context.Context, dir string) (*supervisor, error) {
 	}
 	s := &supervisor{
 		dir:       dir,
+		users:     users,
 		lock:      lock,
 		open:      make(map[*net.UnixConn]struct{}),
 		processes: make(map[string]*process),
@@ -119,13 +122,19 @@ func listen() (*net.UnixListener, error) {
 }
 
 func (s *supervisor) createContainer(ctx context.Context) error {
-	if err := leaveHost(); err != nil {
+	if err := setStage(s.config.Stage); err != nil {
 		return err
 	}
-	for _, m := range s.config.Mounts {
-		if err := m.mount(); err != nil {
-			return err
+	err := asRoot(s.config.RootUID, s.config.RootGID, func() error {
+		for _, m := range s.config.Mounts {
+			if err := m.mount(s.users); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := checkMountPoints(s.config.Rootfs, s.config.MountPoints); err != nil {
 		return err

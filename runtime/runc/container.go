@@ -79,7 +79,7 @@ func (c *container) revive(ctx context.Context) error {
 	if err != nil || up {
 		return err
 	}
-	return agent.Launch(ctx, c.worker.options.Agent, c.dir)
+	return c.worker.launch(ctx, c.dir)
 }
 
 func (c *container) Attach(_ context.Context, id string) (runtime.Process, error) {

@@ -68,6 +68,8 @@ type Worker struct {
 	options       Options
 	runtime       string // path of the OCI runtime
 	started       time.Time
+	stage         string // where supervisors mount what containers are made of
+	users         *userNamespace
 	host          *hostImage // nil when it is off
 	caches        *cacheStore
 	changes       keyedMutex // by container handle
@@ -115,6 +117,15 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 			return nil, fmt.Errorf("make the worker's state directory: %w", err)
 		}
 	}
+	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
+		return nil, err
+	}
+	if w.users, err = openUserNamespace(options.Agent); err != nil {
+		return nil, err
+	}
+	if err := agent.CanShiftOwners(options.StateDir, w.users.file); err != nil {
+		return nil, fmt.Errorf("the file system of %s does not show files with other owners (idmapped mounts): %w", options.StateDir, err)
+	}
 	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
 		return nil, err
 	}
@@ -158,6 +169,7 @@ func (w *Worker) Close() {
 	for handle := range handles {
 		w.forget(handle)
 	}
+	w.users.file.Close()
 }
 
 func (w *Worker) path(elements ...string) string {
