@@ -81,7 +81,7 @@ func makeTree(t testing.TB, dir string) {
 		must(t, os.WriteFile(path, content, 0o644))
 	}
 	must(t, os.Mkdir(filepath.Join(dir, "empty dir"), 0o750))
-	must(t, os.Chmod(filepath.Join(dir, "small"), 0o4755))
+	must(t, os.Chmod(filepath.Join(dir, "small"), os.ModeSetuid|0o755))
 	must(t, os.Symlink("dir/inner", filepath.Join(dir, "link")))
 	must(t, os.Symlink("loop", filepath.Join(dir, "loop")))
 	must(t, os.Symlink("/nowhere", filepath.Join(dir, "dangling")))
