@@ -28,6 +28,8 @@ type request struct {
 	header http.Header
 	body   []byte    // sent again when the request is repeated
 	stream io.Reader // sent instead of body, and once
+	length int64     // of stream; 0 when it is not known
+	again  bool      // it does no harm to send it twice, though it is a POST
 	about  string    // what it is about, for the error when that is not there: "build 12"
 }
 
@@ -39,14 +41,16 @@ func (r request) repeatable(err error) bool {
 	}
 	var unreachable *UnreachableError
 	if errors.As(err, &unreachable) {
-		return r.method != http.MethodPost || unreachable.unsent
+		return r.harmless() || unreachable.unsent
 	}
 	var refused *ServerError
 	if errors.As(err, &refused) {
-		return refused.turnedAway() || r.method != http.MethodPost && refused.passing()
+		return refused.turnedAway() || r.harmless() && refused.passing()
 	}
 	return false
 }
+
+func (r request) harmless() bool { return r.again || r.method != http.MethodPost }
 
 // call sends the request and decodes the JSON answer into answer, which may be nil.
 func (c *Client) call(ctx context.Context, r request, answer any) error {
@@ -127,6 +131,9 @@ func (c *Client) attempt(ctx context.Context, r request) (*http.Response, error)
 	}
 	for name, values := range r.header {
 		sent.Header[name] = values
+	}
+	if r.length > 0 {
+		sent.ContentLength = r.length
 	}
 	sent.Header.Set("User-Agent", "midge")
 	if c.options.Token != "" && sent.Header.Get("Authorization") == "" {

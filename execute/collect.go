@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"midge/api"
+	"midge/artifacts/transfer"
 	"midge/client"
 	"midge/runtime/archive"
 )
@@ -28,16 +29,16 @@ func (e *Execution) collect(ctx context.Context, c *client.Client, build int, ob
 		byName[artifact.Name] = artifact
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(sendsAtOnce)
+	group.SetLimit(transfersAtOnce)
 	for _, output := range e.selected.outputs {
 		artifact, ok := byName[output.Name]
 		if !ok {
 			continue
 		}
 		group.Go(func() error {
-			received, err := receiveArchive(ctx, c, artifact, output, observe)
+			received, err := e.receive(ctx, c, artifact, output, observe)
 			if err != nil {
-				return fmt.Errorf("the output %q cannot be put into %s: %w", output.Name, output.Path, err)
+				return err
 			}
 			observe(received)
 			return nil
@@ -46,14 +47,41 @@ func (e *Execution) collect(ctx context.Context, c *client.Client, build int, ob
 	return group.Wait()
 }
 
+// receive makes a directory have what an artifact has. A server that knows the digests
+// of its artifacts moves them by content.
+func (e *Execution) receive(ctx context.Context, c *client.Client, artifact api.Artifact, output Mapping, observe func(Progress)) (Received, error) {
+	received := Received{Output: output.Name, Directory: output.Path, Artifact: artifact}
+	whole := fmt.Sprintf("the output %q cannot be put into %s", output.Name, output.Path)
+	if artifact.Digest == "" {
+		wire, err := receiveArchive(ctx, c, artifact, output, observe)
+		if err != nil {
+			return Received{}, fmt.Errorf("%s: %w", whole, err)
+		}
+		received.Receipt.FetchedCompressed = wire
+		return received, nil
+	}
+	ctx, remote, cancel := withTrees(ctx, c, func() error { return nil })
+	defer cancel(nil)
+	options := transfer.FetchOptions{Delete: e.request.Delete, CacheDir: e.request.CacheDir}
+	options.Progress = &meter{tell: func(_, moved, total int64) {
+		observe(Receiving{Output: output.Name, Bytes: moved, Total: total})
+	}}
+	var err error
+	if received.Receipt, err = transfer.Fetch(ctx, remote, artifact.Digest, output.Path, options); err != nil {
+		return Received{}, transferError(ctx, whole, err)
+	}
+	return received, nil
+}
+
 // receiveArchive unpacks an artifact into a directory, which is made if it is not there.
-func receiveArchive(ctx context.Context, c *client.Client, artifact api.Artifact, output Mapping, observe func(Progress)) (Received, error) {
+// It gives how many bytes came over the wire.
+func receiveArchive(ctx context.Context, c *client.Client, artifact api.Artifact, output Mapping, observe func(Progress)) (int64, error) {
 	if err := os.MkdirAll(output.Path, 0o777); err != nil {
-		return Received{}, err
+		return 0, err
 	}
 	body, err := c.DownloadArtifact(ctx, artifact.ID)
 	if err != nil {
-		return Received{}, err
+		return 0, err
 	}
 	defer body.Close()
 	wire := &countedReader{Reader: body, tell: func(count int64) {
@@ -61,11 +89,9 @@ func receiveArchive(ctx context.Context, c *client.Client, artifact api.Artifact
 	}}
 	plain, err := decompressor(wire)
 	if err != nil {
-		return Received{}, errors.Join(context.Cause(ctx), err)
+		return 0, errors.Join(context.Cause(ctx), err)
 	}
 	defer plain.Close()
-	if err := archive.Extract(ctx, plain, output.Path, archive.Options{DropSetID: true}); err != nil {
-		return Received{}, err
-	}
-	return Received{Output: output.Name, Directory: output.Path, Artifact: artifact, Wire: wire.count}, nil
+	err = archive.Extract(ctx, plain, output.Path, archive.Options{DropSetID: true})
+	return wire.count, err
 }

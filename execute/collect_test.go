@@ -17,7 +17,7 @@ import (
 func packedArchive(t *testing.T, entries ...tar.Header) string {
 	t.Helper()
 	var packed bytes.Buffer
-	compressed, err := compressor(&packed, false)
+	compressed, err := compressor(&packed)
 	if err != nil {
 		t.Fatal(err)
 	}

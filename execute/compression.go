@@ -21,11 +21,8 @@ var errNotCompressed = errors.New("it is compressed neither by gzip nor by zstd"
 // maxWindowBytes bounds the memory that a zstd stream may ask for.
 const maxWindowBytes = 64 << 20
 
-// compressor gives what compresses to w: by zstd, or by gzip as every server takes it.
-func compressor(w io.Writer, useZstd bool) (io.WriteCloser, error) {
-	if useZstd {
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
-	}
+// compressor gives what compresses to w as every server takes it.
+func compressor(w io.Writer) (io.WriteCloser, error) {
 	return gzip.NewWriterLevel(w, gzip.BestSpeed)
 }
 

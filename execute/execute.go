@@ -34,7 +34,22 @@ func Prepare(request Request) (*Execution, error) {
 	if err != nil {
 		return nil, err
 	}
+	if confirm := request.Confirm; confirm != nil {
+		var mu sync.Mutex
+		request.Confirm = func(large *LargeUploadError) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return confirm(large)
+		}
+	}
 	return &Execution{request: request, config: config, selected: selected}, nil
+}
+
+// Estimate finds out what of the inputs would be sent, which observe is told, and sends
+// nothing.
+func (e *Execution) Estimate(ctx context.Context, c *client.Client, observe func(Progress)) error {
+	_, _, err := e.sendInputs(ctx, c, oneAtATime(observe))
+	return err
 }
 
 // Run executes on the server of c and waits for the outcome, or with Background only
@@ -75,11 +90,7 @@ func (e *Execution) start(ctx context.Context, c *client.Client, abort <-chan st
 	early, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer onClose(abort, func() { cancel(ErrAbortedEarly) })()
-	info, err := c.Info(early)
-	if err != nil {
-		return api.Build{}, err
-	}
-	artifacts, err := e.sendInputs(early, c, info, observe)
+	artifacts, info, err := e.sendInputs(early, c, observe)
 	if err != nil {
 		return api.Build{}, err
 	}

@@ -31,7 +31,7 @@ func concourse(t *testing.T, exchanges []clienttest.Exchange) *client.Client {
 func archiveOf(t *testing.T, name, content string) string {
 	t.Helper()
 	var packed bytes.Buffer
-	compressed, err := compressor(&packed, false)
+	compressed, err := compressor(&packed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRunOnConcourse(t *testing.T) {
 	outcome, err := execution.Run(t.Context(), c, never(), func(progress Progress) {
 		switch progress := progress.(type) {
 		case Sent:
-			sent = progress.Files == 1 && progress.Bytes == 7 && progress.Wire > 0 && progress.Artifact.ID == 33
+			sent = progress.Receipt.Files == 1 && progress.Receipt.Bytes == 7 && progress.Receipt.SentCompressed > 0 && progress.Artifact.ID == 33
 		case Created:
 			if progress.URL != c.URL()+"/builds/24" {
 				t.Errorf("the page of the build is %s", progress.URL)

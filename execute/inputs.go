@@ -3,7 +3,6 @@ package execute
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,7 @@ import (
 
 // selection is what of a request's inputs and outputs the task has a use for.
 type selection struct {
-	inputs  []Mapping         // artifacts to be made, with absolute paths
+	inputs  []source          // of the task's inputs, by the name of the artifact
 	mapping map[string]string // of the task's inputs to artifacts of another name
 	outputs []Mapping         // with absolute paths
 }
@@ -44,21 +43,22 @@ func (r Request) selectTrees(config api.TaskConfig) (selection, error) {
 			path, found = ".", true
 		}
 		switch {
-		case found && !slices.ContainsFunc(selected.inputs, func(m Mapping) bool { return m.Name == name }):
-			errs = append(errs, r.checkDirectory(name, path))
-			selected.inputs = append(selected.inputs, Mapping{name, r.path(path)})
+		case found && !slices.ContainsFunc(selected.inputs, func(s source) bool { return s.name == name }):
+			source, err := r.source(name, path)
+			errs = append(errs, err)
+			selected.inputs = append(selected.inputs, source)
 		case !found && !input.Optional:
 			errs = append(errs, fmt.Errorf("the task needs the input %q; give it with -i %s=DIRECTORY", name, name))
 		}
 	}
 	for _, input := range r.Inputs {
 		if !known[input.Name] {
-			errs = append(errs, unknownName("input", input.Name, inputNames(config)))
+			errs = append(errs, unknownName("the task has", "input", input.Name, inputNames(config)))
 		}
 	}
 	for name := range r.InputMapping {
 		if !slices.Contains(inputNames(config), name) {
-			errs = append(errs, unknownName("input", name, inputNames(config)))
+			errs = append(errs, unknownName("the task has", "input", name, inputNames(config)))
 		}
 	}
 	outputs, err := r.selectOutputs(config)
@@ -78,20 +78,6 @@ func (r Request) artifactOf(input string, given map[string]string) string {
 	return input
 }
 
-// checkDirectory says what is wrong with a path as an input.
-func (r Request) checkDirectory(input, path string) error {
-	info, err := os.Stat(r.path(path))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the input %q cannot be sent: there is no directory %s", input, path)
-	case err != nil:
-		return fmt.Errorf("the input %q cannot be sent: %w", input, err)
-	case !info.IsDir():
-		return fmt.Errorf("the input %q cannot be sent: %s is a file, and an input is a directory", input, path)
-	}
-	return nil
-}
-
 // selectOutputs matches the request's outputs with the task's.
 func (r Request) selectOutputs(config api.TaskConfig) ([]Mapping, error) {
 	names := make([]string, len(config.Outputs))
@@ -104,7 +90,7 @@ func (r Request) selectOutputs(config api.TaskConfig) ([]Mapping, error) {
 		path := r.path(output.Path)
 		switch info, err := os.Stat(path); {
 		case !slices.Contains(names, output.Name):
-			errs = append(errs, unknownName("output", output.Name, names))
+			errs = append(errs, unknownName("the task has", "output", output.Name, names))
 		case err == nil && !info.IsDir():
 			errs = append(errs, fmt.Errorf("the output %q cannot be put into %s: it is a file", output.Name, output.Path))
 		}
@@ -121,17 +107,17 @@ func inputNames(config api.TaskConfig) []string {
 	return names
 }
 
-// unknownName says that a task has no input or output of a name, and which it has.
-func unknownName(kind, name string, known []string) error {
+// unknownName says that something has no input or output of a name, and which it has.
+func unknownName(whose, kind, name string, known []string) error {
 	switch nearest := api.Nearest(name, known); {
 	case len(known) == 0:
-		return fmt.Errorf("the task has no %s %q: it has no %ss", kind, name, kind)
+		return fmt.Errorf("%s no %s %q: it has no %ss", whose, kind, name, kind)
 	case nearest != "":
-		return fmt.Errorf("the task has no %s %q; did you mean %q?", kind, name, nearest)
+		return fmt.Errorf("%s no %s %q; did you mean %q?", whose, kind, name, nearest)
 	}
 	quoted := make([]string, len(known))
 	for i, k := range known {
 		quoted[i] = strconv.Quote(k)
 	}
-	return fmt.Errorf("the task has no %s %q; it has %s", kind, name, strings.Join(quoted, ", "))
+	return fmt.Errorf("%s no %s %q; it has %s", whose, kind, name, strings.Join(quoted, ", "))
 }

@@ -12,7 +12,7 @@ func (r Request) plan(config api.TaskConfig, selected selection, artifacts map[s
 	fetch := api.Plan{InParallel: &api.InParallelPlan{}}
 	for _, input := range selected.inputs {
 		fetch.InParallel.Steps = append(fetch.InParallel.Steps, api.Plan{
-			ArtifactInput: &api.ArtifactInputPlan{ArtifactID: artifacts[input.Name], Name: input.Name},
+			ArtifactInput: &api.ArtifactInputPlan{ArtifactID: artifacts[input.name], Name: input.name},
 		})
 	}
 	run := api.Plan{Task: &api.TaskPlan{

@@ -4,19 +4,21 @@ import (
 	"errors"
 
 	"midge/api"
+	"midge/artifacts/transfer"
 )
 
 // ErrAbortedEarly tells that an execution was aborted before it had a build.
 var ErrAbortedEarly = errors.New("aborted before the build was created")
 
-// Progress is one of Sending, Sent, Created, Happened, Aborting, Receiving and Received.
-// It is told from one goroutine at a time, though not always from the same.
+// Progress is one of Sending, Sent, Estimated, Created, Happened, Aborting, Receiving and
+// Received. It is told from one goroutine at a time, though not always from the same.
 type Progress interface{ progress() }
 
 // Sending tells how far an input is on its way.
 type Sending struct {
 	Input string
-	// Bytes have been read of the input's files so far; Total is how many they are.
+	Files int64 // that were looked at so far
+	// Bytes of Total have been sent, before compression. Total is 0 until it is known.
 	Bytes, Total int64
 }
 
@@ -24,9 +26,13 @@ type Sending struct {
 type Sent struct {
 	Input    string
 	Artifact api.Artifact
-	Files    int   // how many the input has
-	Bytes    int64 // how long they are together
-	Wire     int64 // how many bytes went over the wire for them
+	Receipt  transfer.Receipt
+}
+
+// Estimated tells what of an input would be sent.
+type Estimated struct {
+	Input   string
+	Receipt transfer.Receipt
 }
 
 // Created tells that the build exists.
@@ -44,10 +50,12 @@ type Happened struct {
 // Aborting tells that the server is being asked to abort the build.
 type Aborting struct{ BuildID int }
 
-// Receiving tells how far an output is on its way home. How much is to come is not known.
+// Receiving tells how far an output is on its way home.
 type Receiving struct {
 	Output string
-	Bytes  int64 // that came over the wire so far
+	// Bytes of Total have come. Total is 0 while it is not known; it never is where the
+	// server sends archives.
+	Bytes, Total int64
 }
 
 // Received tells that an output is in its directory.
@@ -55,11 +63,12 @@ type Received struct {
 	Output    string
 	Directory string
 	Artifact  api.Artifact
-	Wire      int64 // how many bytes came over the wire for it
+	Receipt   transfer.FetchReceipt
 }
 
 func (Sending) progress()   {}
 func (Sent) progress()      {}
+func (Estimated) progress() {}
 func (Created) progress()   {}
 func (Happened) progress()  {}
 func (Aborting) progress()  {}

@@ -22,15 +22,28 @@ type Request struct {
 	// VarFiles are paths of YAML files of variables.
 	VarFiles []string
 
-	// Inputs names directories to be sent. An input that the task needs and that has the
-	// name of Directory is taken from there when it is not among them.
+	// Inputs names directories to be sent, or as @BUILD/OUTPUT the outputs of earlier builds.
+	// An input that the task needs and that has the name of Directory is taken from there
+	// when it is not among them.
 	Inputs []Mapping
 	// InputMapping gives the task's input of a name the artifact of another name.
 	InputMapping map[string]string
-	// IncludeIgnored sends also what git ignores.
-	IncludeIgnored bool
+	// IncludeIgnored sends also what ignore files leave out, IncludeGit what is named .git.
+	IncludeIgnored, IncludeGit bool
+	// MaxUpload is how many bytes of an input may be sent without asking; 0 is any number.
+	MaxUpload int64
+	// Confirm is asked when there are more. An error ends the execution; nil stands for
+	// one that gives the error back. It is called for one input at a time.
+	Confirm func(*LargeUploadError) error
+	// DryRun finds out what would be sent of the inputs, and does no more.
+	DryRun bool
 	// Outputs names directories to put outputs into; they are made if they are not there.
 	Outputs []Mapping
+	// Delete removes from them what the outputs do not have.
+	Delete bool
+	// CacheDir is where digests of files are remembered from one execution to the next;
+	// "" remembers nothing.
+	CacheDir string
 
 	Privileged bool
 	Tags       []string // of the worker

@@ -147,8 +147,8 @@ func TestSelectedInputs(t *testing.T) {
 				t.Errorf("inputs are %v", selected.inputs)
 			}
 			for _, input := range selected.inputs {
-				if test.want[input.Name] != input.Path {
-					t.Errorf("input %q is from %s", input.Name, input.Path)
+				if test.want[input.name] != input.path {
+					t.Errorf("input %q is from %s", input.name, input.path)
 				}
 			}
 			if len(selected.mapping) != len(test.mapping) {

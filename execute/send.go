@@ -2,92 +2,122 @@ package execute
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net/url"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"midge/api"
+	"midge/artifacts/transfer"
 	"midge/client"
-	"midge/runtime/archive"
 )
 
-// sendsAtOnce is how many inputs are on their way at the same time.
-const sendsAtOnce = 4
+// transfersAtOnce is how many inputs or outputs are on their way at the same time.
+const transfersAtOnce = 4
 
-// errNobodyReads tells who makes an archive that its request is over.
-var errNobodyReads = errors.New("the request is over")
+// sending brings the inputs of one execution to a server.
+type sending struct {
+	execution *Execution
+	client    *client.Client
+	observe   func(Progress)
+	// info asks the server what it is. It is asked once, while the inputs are looked at.
+	info func() (api.Info, error)
+}
 
-// sendInputs makes an artifact of each selected input, and gives their ids by name.
-func (e *Execution) sendInputs(ctx context.Context, c *client.Client, info api.Info, observe func(Progress)) (map[string]int, error) {
+// sendInputs makes an artifact of each selected input that is not one already. It gives
+// their ids by name, and what the server is.
+func (e *Execution) sendInputs(ctx context.Context, c *client.Client, observe func(Progress)) (map[string]int, api.Info, error) {
 	var mu sync.Mutex
 	artifacts := map[string]int{}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(sendsAtOnce)
+	group.SetLimit(1 + transfersAtOnce)
+	// Where the server takes no trees, the directories need not be scanned to their end.
+	trees, stopTrees := context.WithCancelCause(ctx)
+	defer stopTrees(nil)
+	s := &sending{execution: e, client: c, observe: observe}
+	s.info = sync.OnceValues(func() (api.Info, error) { return c.Info(ctx) })
+	group.Go(func() error {
+		err := s.ready()
+		if errors.Is(err, ErrNoTrees) {
+			stopTrees(err)
+			return nil
+		}
+		return err
+	})
 	for _, input := range e.selected.inputs {
 		group.Go(func() error {
-			sent, err := e.sendArchive(ctx, c, info, input, observe)
+			id, err := s.input(ctx, trees, input)
 			if err != nil {
 				return err
 			}
 			mu.Lock()
-			artifacts[input.Name] = sent.Artifact.ID
+			artifacts[input.name] = id
 			mu.Unlock()
-			observe(sent)
 			return nil
 		})
 	}
-	err := group.Wait()
-	return artifacts, err
+	if err := group.Wait(); err != nil {
+		return nil, api.Info{}, err
+	}
+	info, err := s.info()
+	return artifacts, info, err
 }
 
-// sendArchive sends one input as one archive, as every server takes it.
-func (e *Execution) sendArchive(ctx context.Context, c *client.Client, info api.Info, input Mapping, observe func(Progress)) (Sent, error) {
-	files, err := listFiles(ctx, input.Path, e.request.IncludeIgnored)
+// input gives the id of the artifact that an input is, or is made. The context trees
+// ends before ctx when the server is found to take none.
+func (s *sending) input(ctx, trees context.Context, input source) (int, error) {
+	if input.path == "" {
+		return input.locate(ctx, s.client)
+	}
+	sent, err := s.tree(trees, input)
+	if errors.Is(err, ErrNoTrees) {
+		sent, err = s.archive(ctx, input)
+	}
 	if err != nil {
-		return Sent{}, fmt.Errorf("the input %q cannot be sent: %w", input.Name, err)
+		return 0, err
 	}
-	sent := Sent{Input: input.Name, Files: files.count, Bytes: files.bytes}
-	observe(Sending{Input: input.Name, Total: files.bytes})
-
-	// The archive is made while it is sent. Where making it fails, that is the error
-	// that counts: the request only fails in consequence.
-	pipe, archived := io.Pipe()
-	made := make(chan error, 1)
-	go func() {
-		err := writeArchive(ctx, archived, info.Midge != nil, files, func(read int64) {
-			observe(Sending{Input: input.Name, Bytes: read, Total: files.bytes})
-		})
-		archived.CloseWithError(err)
-		made <- err
-	}()
-	wire := &countedReader{Reader: pipe}
-	options := client.UploadOptions{Platform: e.config.Platform, Tags: e.request.Tags}
-	sent.Artifact, err = c.UploadArtifact(ctx, wire, options)
-	pipe.CloseWithError(errNobodyReads)
-	if madeErr := <-made; madeErr != nil && !errors.Is(madeErr, errNobodyReads) && ctx.Err() == nil {
-		return Sent{}, fmt.Errorf("the input %q cannot be sent: %w", input.Name, madeErr)
+	if s.execution.request.DryRun {
+		s.observe(Estimated{Input: input.name, Receipt: sent.Receipt})
+	} else {
+		s.observe(sent)
 	}
-	sent.Wire = wire.count
-	return sent, err
+	return sent.Artifact.ID, nil
 }
 
-// writeArchive writes a compressed tar archive of the files.
-func writeArchive(ctx context.Context, w io.Writer, zstd bool, files fileList, read func(int64)) error {
-	tree, err := archive.OpenTree(files.dir)
+// ready waits until it is known that the server takes trees by content; ErrNoTrees
+// when it does not.
+func (s *sending) ready() error {
+	info, err := s.info()
+	if err == nil && !offersTrees(info) {
+		return ErrNoTrees
+	}
+	return err
+}
+
+// tree sends of one input what the server lacks.
+func (s *sending) tree(ctx context.Context, input source) (Sent, error) {
+	ctx, remote, cancel := withTrees(ctx, s.client, s.ready)
+	defer cancel(nil)
+	options := s.execution.request.sendOptions(input.name, cancel)
+	options.Query = url.Values{"name": {input.name}}
+	options.Progress = &meter{tell: func(files, moved, total int64) {
+		s.observe(Sending{Input: input.name, Files: files, Bytes: moved, Total: total})
+	}}
+	sent := Sent{Input: input.name}
+	var answer []byte
+	var err error
+	sent.Receipt, answer, err = transfer.Send(ctx, remote, input.path, options)
 	if err != nil {
-		return err
+		return Sent{}, transferError(ctx, fmt.Sprintf("the input %q cannot be sent", input.name), err)
 	}
-	defer tree.Close()
-	compressed, err := compressor(w, zstd)
-	if err != nil {
-		return err
+	if options.DryRun {
+		return sent, nil
 	}
-	selected := &selectedTree{Tree: tree, files: files, read: read}
-	if err := archive.WriteTree(ctx, compressed, selected, "."); err != nil {
-		return err
+	if err := json.Unmarshal(answer, &sent.Artifact); err != nil {
+		return Sent{}, fmt.Errorf("the server's answer to the input %q is not understood: %w", input.name, err)
 	}
-	return compressed.Close()
+	return sent, nil
 }

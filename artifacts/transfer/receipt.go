@@ -70,7 +70,8 @@ const largestCount = 10
 // directories are one source.
 func sourceName(source string) string { return path.Base(filepath.ToSlash(source)) }
 
-func (r *Receipt) ignore(ignored []scan.Ignored) {
+// Ignore notes what was left out.
+func (r *Receipt) Ignore(ignored []scan.Ignored) {
 	counts := make(map[string]int)
 	for _, i := range ignored {
 		path := i.Path

@@ -11,6 +11,7 @@ package transfer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type Remote struct {
 	}
 	// URL is where the team's artifacts are: https://host/api/v1/teams/main/artifacts.
 	URL string
+	// Name is what they are remembered by, where URL is not theirs alone; "" is URL.
+	Name string
 	// Attempts is how often a request is sent before its failure is the caller's; 0 is 5.
 	Attempts int
 	// Wait gives how long to wait after a failed attempt, the first being 1; nil
@@ -75,6 +78,8 @@ func (r *Remote) post(ctx context.Context, path string, query url.Values, conten
 		}
 	}
 }
+
+func (r *Remote) name() string { return cmp.Or(r.Name, r.URL) }
 
 func (r *Remote) attempts() int {
 	if r.Attempts == 0 {

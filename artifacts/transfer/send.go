@@ -59,8 +59,8 @@ func send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 	defer top.Close()
 	s := &sender{remote: remote, options: options, tree: tree, top: top}
 	s.receipt = Receipt{Digest: tree.Root.String(), Files: tree.Files, Bytes: tree.Bytes, ReadFiles: tree.Read}
-	s.receipt.ignore(tree.Ignored)
-	if s.memory, err = openMemory(options.CacheDir, remote.URL, dir); err != nil {
+	s.receipt.Ignore(tree.Ignored)
+	if s.memory, err = openMemory(options.CacheDir, remote.name(), dir); err != nil {
 		return Receipt{}, nil, err
 	}
 	if options.DryRun {

@@ -16,6 +16,7 @@ import (
 func newExecuteCommand(p *program) *cobra.Command {
 	var request execute.Request
 	var inputs, outputs, mappings []string
+	maxUpload := byteCount(2 << 30)
 	command := &cobra.Command{
 		Use:     "execute -c TASK [flags] [-- ARGS...]",
 		Aliases: []string{"e"},
@@ -25,13 +26,16 @@ func newExecuteCommand(p *program) *cobra.Command {
 home, and exit with its status.
 
 An input that has the name of the current directory is taken from there when it is not
-given. Files that git ignores stay here. A param of the task file is overridden by an
-environment variable of the same name. The first Ctrl-C aborts the build and waits for it
+given. Only what the server lacks of an input is sent, and of an output only what the
+directory lacks is fetched. Files that git ignores, or a .midgeignore file names, stay here.
+A param of the task file is overridden by an environment variable of the same name. The first Ctrl-C aborts the build and waits for it
 to end, the second leaves at once.
 
 The exit status is the task's own; 1 if the build failed without one, 2 if it errored, 3 if
 it was aborted.`,
 		Example: `  midge execute -c task.yml -i src=. -o report=./report
+  midge execute -c task.yml -i src=. --dry-run       # what would be sent, and what is ignored
+  midge execute -c deploy.yml -i built=@12/bin       # with what build 12 has left
   midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
 		Args: func(command *cobra.Command, args []string) error {
 			if command.ArgsLenAtDash() != 0 && len(args) > 0 {
@@ -54,15 +58,20 @@ it was aborted.`,
 			}
 			request.Args, request.Directory, request.LookupEnv = args, p.directory, p.lookupEnv
 			request.TTY = p.stdout.terminal
+			request.MaxUpload, request.CacheDir = int64(maxUpload), cacheDir()
 			return p.execute(command.Context(), request)
 		},
 	}
 	flags := command.Flags()
 	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute")
-	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input: `NAME=PATH`")
+	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
 	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
-	flags.BoolVar(&request.IncludeIgnored, "include-ignored", false, "send also what git ignores")
+	flags.BoolVar(&request.IncludeIgnored, "include-ignored", false, "send also what git or .midgeignore ignores, all but .git")
+	flags.BoolVar(&request.IncludeGit, "include-git", false, "send also what is named .git")
+	flags.Var(&maxUpload, "max-upload", "how much of an input may be sent without asking, like 500MB: `SIZE`; 0 for any")
+	flags.BoolVar(&request.DryRun, "dry-run", false, "show what of the inputs would be sent and what is ignored, and do no more")
+	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
 	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
 	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
 	flags.StringArrayVarP(&request.Vars, "var", "v", nil, "set a variable of the task file to a string: `NAME=STRING`")
@@ -97,6 +106,9 @@ func parseNames(flag string, texts []string) (map[string]string, error) {
 
 // execute runs a task and shows how it goes.
 func (p *program) execute(ctx context.Context, request execute.Request) error {
+	view := newExecutionView(p)
+	defer view.close()
+	request.Confirm = view.confirm
 	execution, err := execute.Prepare(request)
 	if err != nil {
 		return err
@@ -108,7 +120,9 @@ func (p *program) execute(ctx context.Context, request execute.Request) error {
 	defer c.Close()
 	ctx, abort, stop := interrupts(ctx)
 	defer stop()
-	view := newExecutionView(p)
+	if request.DryRun {
+		return execution.Estimate(ctx, c, view.observe)
+	}
 	outcome, err := execution.Run(ctx, c, abort, view.observe)
 	view.close()
 	if request.Background && err == nil {

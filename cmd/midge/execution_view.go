@@ -27,11 +27,15 @@ func newExecutionView(p *program) *executionView {
 func (v *executionView) observe(progress execute.Progress) {
 	switch progress := progress.(type) {
 	case execute.Sending:
-		v.advance("uploading "+progress.Input, progress.Bytes, progress.Total)
+		v.sending(progress)
 	case execute.Sent:
+		v.finish("looking at " + progress.Input)
 		v.finish("uploading " + progress.Input)
-		v.say(fmt.Sprintf("%s: %s files, %s · %s sent", progress.Input, humanize.Comma(int64(progress.Files)),
-			size(progress.Bytes), size(progress.Wire)))
+		v.say(receiptLine(progress.Input, progress.Receipt, "sent"))
+	case execute.Estimated:
+		v.finish("looking at " + progress.Input)
+		v.close()
+		v.program.showEstimate(progress)
 	case execute.Created:
 		v.close()
 		v.say(fmt.Sprintf("executing build %d at %s", progress.Build.ID, progress.URL))
@@ -40,11 +44,31 @@ func (v *executionView) observe(progress execute.Progress) {
 	case execute.Aborting:
 		v.log.say(0, bold, "aborting, interrupt again to leave at once ...", "")
 	case execute.Receiving:
-		v.advance("downloading "+progress.Output, progress.Bytes, 0)
+		v.advance("downloading "+progress.Output, progress.Bytes, progress.Total)
 	case execute.Received:
 		v.finish("downloading " + progress.Output)
-		v.say(fmt.Sprintf("%s: %s received into %s", progress.Output, size(progress.Wire), progress.Directory))
+		v.say(fetchLine(progress.Output, progress.Receipt) + " into " + progress.Directory)
 	}
+}
+
+// sending shows first how many files were looked at, and then how much is sent.
+func (v *executionView) sending(progress execute.Sending) {
+	if progress.Total > 0 {
+		v.finish("looking at " + progress.Input)
+		v.advance("uploading "+progress.Input, progress.Bytes, progress.Total)
+	} else {
+		v.advance("looking at "+progress.Input, progress.Files, 0)
+	}
+}
+
+// confirm asks whether a large input may be sent.
+func (v *executionView) confirm(large *execute.LargeUploadError) error {
+	if !v.program.canAsk() {
+		return large
+	}
+	v.close()
+	return v.program.confirm(fmt.Sprintf("the input %q would send %s, most of it %s; send it?",
+		large.Input, size(large.Bytes), large.LargestNamed()))
 }
 
 // say tells the person something, above the bars if there are any.
@@ -76,13 +100,14 @@ func (v *executionView) advance(name string, bytes, total int64) {
 func newBar(bars *mpb.Progress, name string, total int64) *mpb.Bar {
 	if total == 0 {
 		return bars.New(0, mpb.NopStyle(), mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(name+" "), decor.CurrentKibiByte("% .1f")),
-			mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), " % .1f")))
+			mpb.PrependDecorators(decor.Name(name+" "), decor.Any(func(s decor.Statistics) string {
+				return humanize.Comma(s.Current)
+			})))
 	}
 	return bars.AddBar(total, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(name+" ")),
-		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"),
-			decor.AverageSpeed(decor.SizeB1024(0), " % .1f"), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
+		mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f"),
+			decor.AverageSpeed(decor.SizeB1000(0), " % .1f"), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
 }
 
 // finish takes a bar away.
@@ -104,6 +129,3 @@ func (v *executionView) close() {
 		v.bars = nil
 	}
 }
-
-// size shows a number of bytes to a person.
-func size(bytes int64) string { return humanize.Bytes(uint64(bytes)) }

@@ -45,6 +45,7 @@ func (e *environment) start(workspace string) func(dir string) error {
 		for name, value := range map[string]string{
 			"HOME":            dir + "/home",
 			"XDG_CONFIG_HOME": dir + "/home/.config",
+			"XDG_CACHE_HOME":  dir + "/home/.cache",
 			"TZ":              "UTC",
 			"MIDGE_TARGET":    "unix://" + server.Socket,
 			"MIDGE_TOKEN":     "",
@@ -77,8 +78,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d  `), "15:04:05  "},
 	{regexp.MustCompile(`\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d UTC`), "Sat, 03 Jan 2026 15:04:05 UTC"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?s\b`), "1s"},
-	{regexp.MustCompile(`· \S+ .?B sent`), "· 150 B sent"},
-	{regexp.MustCompile(`: \S+ .?B received`), ": 150 B received"},
+	{regexp.MustCompile(`\(\S+ .?B compressed\)`), "(150 B compressed)"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "6c2a4a9e-9f6b-4a3e-8c61-0d9f4f7c1b2a"},
 	{regexp.MustCompile(`"(start|end|create)_time": \d+`), `"${1}_time": 1767366245`},
 }

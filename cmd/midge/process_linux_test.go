@@ -81,13 +81,13 @@ func TestUnreadableInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	environment := []string{"MIDGE_TARGET=" + server.URL, "MIDGE_TOKEN=" + token}
-	const want = "midge: the input \"src\" cannot be sent: you may not read "
+	const want = "midge: the input \"src\" cannot be sent: "
 	for _, name := range []string{"secret", "closed"} {
 		path := filepath.Join(dir, "src", name)
 		if name == "closed" {
 			err = os.Mkdir(path, 0)
 		} else {
-			err = os.WriteFile(path, nil, 0)
+			err = os.WriteFile(path, []byte("x"), 0)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +95,8 @@ func TestUnreadableInput(t *testing.T) {
 		command := unprivileged(t, dir, environment, "execute", "-c", "hello.yml", "-i", "src=src")
 		var stderr bytes.Buffer
 		command.Stderr = &stderr
-		if err := command.Run(); err == nil || !strings.HasPrefix(stderr.String(), want) || !strings.Contains(stderr.String(), name) {
+		if err := command.Run(); err == nil || !strings.HasPrefix(stderr.String(), want) ||
+			!strings.Contains(stderr.String(), name) || !strings.HasSuffix(stderr.String(), "change its permissions, or name it in .midgeignore\n") {
 			t.Errorf("%v, stderr is %q", err, &stderr)
 		}
 		if err := os.Remove(path); err != nil {

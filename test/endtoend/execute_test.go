@@ -250,13 +250,17 @@ func TestLoginOverTCP(t *testing.T) {
 // url is where the server listens, from its log.
 func (s *server) url() string {
 	s.t.Helper()
-	for word := range strings.FieldsSeq(s.log.String()) {
-		if _, address, found := strings.Cut(word, "http://"); found {
-			return "http://" + strings.Trim(address, `",`)
+	url := ""
+	eventually(s.t, "the server says where it listens", func() error {
+		for word := range strings.FieldsSeq(s.log.String()) {
+			if _, address, found := strings.Cut(word, "http://"); found {
+				url = "http://" + strings.Trim(address, `",`)
+				return nil
+			}
 		}
-	}
-	s.t.Fatalf("the server does not say where it listens:\n%s", s.log)
-	return ""
+		return fmt.Errorf("its log:\n%s", s.log)
+	})
+	return url
 }
 
 func TestExamples(t *testing.T) {

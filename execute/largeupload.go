@@ -1,0 +1,48 @@
+package execute
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"midge/artifacts/transfer"
+)
+
+// LargeUploadError tells that more of an input would be sent than the request allows
+// without asking.
+type LargeUploadError struct {
+	Input   string
+	Bytes   int64               // to be sent
+	Max     int64               // Request.MaxUpload
+	Largest []transfer.PathSize // those of which most would be sent, the largest first
+}
+
+// maxLargestNamed is how many paths an error names.
+const maxLargestNamed = 5
+
+func (e *LargeUploadError) Error() string {
+	return fmt.Sprintf("the input %q would send %s, and --max-upload is %s; most of it is %s; name what the task does not need in .midgeignore, or raise --max-upload",
+		e.Input, humanize.Bytes(uint64(e.Bytes)), humanize.Bytes(uint64(e.Max)), e.LargestNamed())
+}
+
+// LargestNamed gives some of the largest paths with their sizes, for a sentence.
+func (e *LargeUploadError) LargestNamed() string {
+	var named []string
+	for _, file := range e.Largest[:min(len(e.Largest), maxLargestNamed)] {
+		named = append(named, fmt.Sprintf("%s (%s)", file.Path, humanize.Bytes(uint64(file.Bytes))))
+	}
+	return strings.Join(named, ", ")
+}
+
+// confirm asks whether an input may be sent that is larger than MaxUpload.
+func (r *Request) confirm(input string, receipt *transfer.Receipt) error {
+	if receipt.SentBytes <= r.MaxUpload {
+		return nil
+	}
+	large := &LargeUploadError{Input: input, Bytes: receipt.SentBytes, Max: r.MaxUpload, Largest: receipt.Largest}
+	if r.Confirm == nil {
+		return large
+	}
+	return r.Confirm(large)
+}

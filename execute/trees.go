@@ -1,0 +1,127 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"midge/api"
+	"midge/artifacts/transfer"
+	"midge/client"
+)
+
+// ErrNoTrees tells of a server that does not move trees by content, as no Concourse does.
+var ErrNoTrees = errors.New("the server is no midge that moves artifacts by content; send and fetch them with: midge execute")
+
+// offersTrees reports whether a server moves trees by content.
+func offersTrees(info api.Info) bool {
+	return info.Midge != nil && slices.Contains(info.Midge.Features, api.FeatureArtifacts)
+}
+
+// trees sends the requests of package transfer by a client. The client waits for a
+// server that is away, so that its errors are final: they end the transfer.
+type trees struct {
+	client *client.Client
+	ready  func() error // waits until requests may be sent
+	giveUp context.CancelCauseFunc
+}
+
+// withTrees gives the artifacts of the client's team, and the context of the transfer.
+func withTrees(ctx context.Context, c *client.Client, ready func() error) (context.Context, *transfer.Remote, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	remote := &transfer.Remote{
+		Client: &trees{c, ready, cancel},
+		URL:    c.ArtifactsURL(),
+		Name:   c.ArtifactsName(),
+	}
+	return ctx, remote, cancel
+}
+
+func (t *trees) Do(request *http.Request) (*http.Response, error) {
+	err := t.ready()
+	if err == nil {
+		var response *http.Response
+		if response, err = t.client.Exchange(request); err == nil {
+			return response, nil
+		}
+	}
+	t.giveUp(err)
+	return nil, err
+}
+
+// transferError gives why a transfer in ctx ended: as whole is what cannot be done, with
+// the reason; what package client says needs no more words.
+func transferError(ctx context.Context, whole string, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var refused *transfer.ServerError
+	var failed *fs.PathError
+	switch {
+	case errors.As(err, &refused) && refused.Message != "":
+		return fmt.Errorf("%s: %s", whole, refused.Message)
+	case !errors.Is(err, fs.ErrPermission):
+	case errors.As(err, &failed):
+		err = unreadable(err)
+	default:
+		err = fmt.Errorf("%w; change its permissions, or name it in .midgeignore", err)
+	}
+	return fmt.Errorf("%s: %w", whole, err)
+}
+
+// tellEvery is how often somebody is told how far a transfer is.
+const tellEvery = 50 * time.Millisecond
+
+// meter adds up how far a transfer is, and tells it from time to time.
+type meter struct {
+	files, moved, total atomic.Int64
+	told                atomic.Int64 // when, in nanoseconds since 1970
+	tell                func(files, moved, total int64)
+}
+
+// Scanned implements transfer.Progress.
+func (m *meter) Scanned(files, _ int64) { m.add(&m.files, files) }
+
+// Moved implements transfer.Progress.
+func (m *meter) Moved(bytes int64) { m.add(&m.moved, bytes) }
+
+// Total implements transfer.Progress.
+func (m *meter) Total(bytes int64) {
+	m.total.Store(bytes)
+	m.tell(m.files.Load(), m.moved.Load(), bytes)
+}
+
+func (m *meter) add(counter *atomic.Int64, n int64) {
+	counter.Add(n)
+	now, told := time.Now().UnixNano(), m.told.Load()
+	if now-told < int64(tellEvery) || !m.told.CompareAndSwap(told, now) {
+		return
+	}
+	m.tell(m.files.Load(), m.moved.Load(), m.total.Load())
+}
+
+// sendOptions gives what of a request package transfer wants to know. An upload that is
+// not confirmed is given up.
+func (r *Request) sendOptions(input string, giveUp context.CancelCauseFunc) transfer.SendOptions {
+	options := transfer.SendOptions{
+		IncludeIgnored: r.IncludeIgnored,
+		IncludeGit:     r.IncludeGit,
+		CacheDir:       r.CacheDir,
+		DryRun:         r.DryRun,
+	}
+	if r.MaxUpload > 0 {
+		options.Confirm = func(_ context.Context, receipt *transfer.Receipt) error {
+			err := r.confirm(input, receipt)
+			if err != nil {
+				giveUp(err)
+			}
+			return err
+		}
+	}
+	return options
+}
