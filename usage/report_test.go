@@ -13,6 +13,8 @@ import (
 	"midge/test/golden"
 )
 
+func pointer[T any](value T) *T { return &value }
+
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func at(seconds float64) time.Time {
