@@ -51,10 +51,7 @@ func (d localDir) LocalPath(context.Context) (string, func(), error) {
 
 func bytesOf(seed uint64, n int) []byte {
 	p := make([]byte, n)
-	r := rand.New(rand.NewPCG(seed, 0))
-	for i := range p {
-		p[i] = byte(r.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}).Read(p)
 	return p
 }
 
