@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	"go.uber.org/goleak"
 
 	"midge/api"
 )
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	flag.Parse()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // worker is a process of this very program that waits in a group of its own until
