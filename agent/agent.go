@@ -39,17 +39,24 @@ const (
 	runtimeLogs = "runtime.log"
 )
 
-// Names of the program's two modes, its first argument.
+// Names of the program's modes, its first argument.
 const (
-	// ModeSupervise is the supervisor of the container whose directory is the second argument.
+	// ModeSupervise is the supervisor of the container whose directory is the second
+	// argument. With a third one, it has inherited a user namespace.
 	ModeSupervise = "supervise"
 	// ModeInit is the first process of a container.
 	ModeInit = "init"
+	// ModeHold does nothing until standard input ends: a namespace lives as long.
+	ModeHold = "hold"
 )
 
-// readyDescriptor is where a supervisor finds the pipe on which it tells whoever
-// started it that the container is up, or why it is not.
-const readyDescriptor = 3
+// Files that a supervisor inherits.
+const (
+	// readyDescriptor is the pipe on which it tells whoever started it that the
+	// container is up, or why it is not.
+	readyDescriptor = 3
+	usersDescriptor = 4 // the user namespace, if there is one
+)
 
 // ValidID tells whether a container or a process may be called that: 1 to 64 of a-z, 0-9 and '-'.
 func ValidID(id string) bool {

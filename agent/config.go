@@ -13,13 +13,17 @@ import (
 type Config struct {
 	// ID is what the OCI runtime calls the container.
 	ID string `json:"id"`
-	// Runtime is the OCI runtime's program, RuntimeRoot where it keeps its state.
-	Runtime     string `json:"runtime"`
-	RuntimeRoot string `json:"runtime_root"`
+	// Runtime is the OCI runtime's program.
+	Runtime string `json:"runtime"`
 	// Cgroup is the container's cgroup, as an absolute path below every hierarchy's root.
 	Cgroup string `json:"cgroup"`
-	// Mounts are made, in order, before the runtime makes the container.
+	// Stage is a directory of the machine in whose place, for the supervisor alone,
+	// the container's file systems are mounted; Mounts are made there in order.
+	Stage  string  `json:"stage"`
 	Mounts []Mount `json:"mounts,omitempty"`
+	// RootUID and RootGID are the machine's numbers of the container's root.
+	RootUID int `json:"root_uid,omitempty"`
+	RootGID int `json:"root_gid,omitempty"`
 	// Rootfs is the root file system, MountPoints where in it the runtime will mount what.
 	Rootfs      string       `json:"rootfs"`
 	MountPoints []MountPoint `json:"mount_points,omitempty"`

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
@@ -16,11 +17,20 @@ func Main(ctx context.Context, args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == ModeInit:
 		return pid1.Main(os.NewFile(pid1.Descriptor, "supervisor"))
-	case len(args) == 2 && args[0] == ModeSupervise:
+	case len(args) == 1 && args[0] == ModeHold:
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	case (len(args) == 2 || len(args) == 3) && args[0] == ModeSupervise:
 		ctx, cancel := signal.NotifyContext(ctx, unix.SIGTERM)
 		defer cancel()
-		return Supervise(ctx, args[1], os.NewFile(readyDescriptor, "ready"))
+		var users *os.File
+		if len(args) == 3 {
+			users = os.NewFile(usersDescriptor, "user namespace")
+			unix.CloseOnExec(usersDescriptor)
+		}
+		unix.CloseOnExec(readyDescriptor)
+		return Supervise(ctx, args[1], users, os.NewFile(readyDescriptor, "ready"))
 	default:
-		return fmt.Errorf("midge-agent is started by midge-server, not by hand: %q is neither %q nor %q with a directory", args, ModeInit, ModeSupervise)
+		return fmt.Errorf("midge-agent is started by midge-server, not by hand: it does not know %q", args)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -20,10 +19,11 @@ import (
 )
 
 // Supervise is the supervisor of the container in dir, where its configuration
-// lies. It tells ready once, as JSON of an *Error or null, whether the container is
+// lies. users is the container's user namespace, nil when it has none. It tells
+// ready once, as JSON of an *Error or null, whether the container is
 // up, closes it, and returns when the container is down.
-func Supervise(ctx context.Context, dir string, ready *os.File) error {
-	s, err := startSupervisor(ctx, dir)
+func Supervise(ctx context.Context, dir string, users, ready *os.File) error {
+	s, err := startSupervisor(ctx, dir, users)
 	// Whoever started the supervisor may be gone; the container is there all the same.
 	_ = json.NewEncoder(ready).Encode(errorOf(err))
 	ready.Close()
@@ -36,6 +36,7 @@ func Supervise(ctx context.Context, dir string, ready *os.File) error {
 // A supervisor is what the process of that name is.
 type supervisor struct {
 	dir    string
+	users  *os.File
 	config Config
 	cgroup Cgroup
 
@@ -61,7 +62,7 @@ type supervisor struct {
 
 // startSupervisor brings the container up. On an error nothing of it is left but
 // what was in its directory before.
-func startSupervisor(ctx context.Context, dir string) (*supervisor, error) {
+func startSupervisor(ctx context.Context, dir string, users *os.File) (*supervisor, error) {
 	// Paths of sockets are short, those of directories need not be.
 	if err := os.Chdir(dir); err != nil {
 		return nil, err
@@ -72,6 +73,7 @@ func startSupervisor(ctx context.Context, dir string) (*supervisor, error) {
 	}
 	s := &supervisor{
 		dir:       dir,
+		users:     users,
 		lock:      lock,
 		open:      make(map[*net.UnixConn]struct{}),
 		processes: make(map[string]*process),
@@ -88,15 +90,13 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if s.config, err = ReadConfig(s.dir); err != nil {
 		return err
 	}
-	// A supervisor that was killed may have left a container.
-	if left, err := exists(filepath.Join(s.config.RuntimeRoot, s.config.ID)); err != nil {
+	hierarchies, err := FindHierarchies()
+	if err != nil {
 		return err
-	} else if left {
-		if err := RemoveRuntimeState(ctx, s.config); err != nil {
-			return err
-		}
 	}
-	if s.cgroup, err = FindCgroup(s.config.Cgroup); err != nil {
+	s.cgroup = hierarchies.Cgroup(s.config.Cgroup)
+	// A supervisor that was killed may have left a container.
+	if err := s.cgroup.Remove(ctx); err != nil {
 		return err
 	}
 	if s.listener, err = listen(); err != nil {
@@ -119,13 +119,19 @@ func listen() (*net.UnixListener, error) {
 }
 
 func (s *supervisor) createContainer(ctx context.Context) error {
-	if err := leaveHost(); err != nil {
+	if err := setStage(s.config.Stage); err != nil {
 		return err
 	}
-	for _, m := range s.config.Mounts {
-		if err := m.mount(); err != nil {
-			return err
+	err := asRoot(s.config.RootUID, s.config.RootGID, func() error {
+		for _, m := range s.config.Mounts {
+			if err := m.mount(s.users); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := checkMountPoints(s.config.Rootfs, s.config.MountPoints); err != nil {
 		return err
@@ -203,7 +209,7 @@ func (s *supervisor) endProcesses(ctx context.Context, deadline time.Time) {
 }
 
 // close takes the container down: nothing of it runs after that, and it has
-// neither a cgroup nor a place in the runtime's state.
+// no cgroup.
 func (s *supervisor) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	if s.first != nil {
@@ -214,7 +220,7 @@ func (s *supervisor) close(ctx context.Context) error {
 		<-s.first.Gone()
 	}
 	s.recordRest()
-	err := RemoveRuntimeState(ctx, s.config)
+	err := s.cgroup.Remove(ctx)
 	close(s.down)
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"midge/api"
 )
 
@@ -22,7 +24,12 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(userURL); url != "" {
 		os.Exit(beUser(url))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if err := goleak.Find(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, "after the tests:", err)
+		status = 1
+	}
+	os.Exit(status)
 }
 
 func beUser(url string) int {

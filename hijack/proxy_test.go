@@ -1,14 +1,19 @@
 package hijack
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // connectProxy is an HTTP proxy that passes CONNECT on, as those of companies do.
@@ -128,5 +133,92 @@ func TestRefusedReconnection(t *testing.T) {
 	want := "go on with session " + id + ": the server answers 401 Unauthorized: token expired"
 	if result := run.wait(); result.err == nil || result.err.Error() != want {
 		t.Errorf("Run gave %+v, want %q", result, want)
+	}
+}
+
+// TestIdleBehindNginx leaves a session alone for longer than nginx allows a
+// connection to be idle.
+func TestIdleBehindNginx(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, Config{})
+	nginx := newNginx(t, server.http.Listener.Addr().String(), 12)
+	run := begin(t, Options{Endpoint: Endpoint{URL: nginx}, Processes: script("sleep 26; echo done; exit 3"), Stdin: nothing(t)})
+	run.exits(3)
+	if stdout, stderr := run.stdout.String(), run.stderr.String(); stdout != "done\n" || stderr != "" {
+		t.Errorf("stdout is %q, stderr %q", stdout, stderr)
+	}
+}
+
+// newNginx starts an nginx before a server, with a limit in seconds on how long
+// connections may be idle, and gives its URL. Its other settings are its defaults.
+func newNginx(t *testing.T, target string, idle int) string {
+	t.Helper()
+	dir := t.TempDir()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	config := fmt.Sprintf(`
+daemon off;
+pid %[1]s/pid;
+error_log stderr;
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen %[2]s;
+		location / {
+			proxy_pass http://%[3]s;
+			proxy_http_version 1.1;
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection upgrade;
+			proxy_set_header Host $http_host;
+			proxy_read_timeout %[4]ds;
+			proxy_send_timeout %[4]ds;
+		}
+	}
+}
+`, dir, address, target, idle)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command("nginx", "-e", "stderr", "-c", file)
+	command.Stderr = testLog{t}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		command.Process.Signal(os.Interrupt)
+		command.Wait()
+	})
+	awaitListener(t, address)
+	return "http://" + address
+}
+
+// awaitListener waits until somebody listens at an address, of which no event tells.
+func awaitListener(t *testing.T, address string) {
+	t.Helper()
+	ctx := testContext(t)
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
 	}
 }

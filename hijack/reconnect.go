@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -63,6 +64,8 @@ func (c *client) reconnect(ctx context.Context, lost *link) (*connection, error)
 // keeps the session, or recovered says that the connection of before works again:
 // then it gives nil.
 func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() bool) (*websocket.Conn, error) {
+	var running sync.WaitGroup
+	defer running.Wait()
 	dialing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dialed := make(chan dialResult)
@@ -80,7 +83,7 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 		}
 		if attempts < maxAttempts {
 			attempts++
-			go c.attempt(dialing, dialed)
+			running.Go(func() { c.attempt(dialing, dialed) })
 		}
 		next := time.NewTimer(attemptInterval(lost))
 		select {

@@ -92,7 +92,8 @@ func (s *Sessions) remove(id string) error {
 }
 
 // Restore finds the sessions again that an earlier server left. Those whose
-// container or process is gone are over, and the observer is told.
+// container or process is gone are over, and the observer is told. It comes before
+// Serve: a client that came back earlier would be told that its session is gone.
 // What cannot be read or reached is in the error; the other sessions are there all the same.
 func (s *Sessions) Restore(ctx context.Context) error {
 	files, err := os.ReadDir(s.config.Dir)

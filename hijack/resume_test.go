@@ -37,7 +37,6 @@ func TestCutConnections(t *testing.T) {
 	if connections := net.connections(); connections < 3 {
 		t.Errorf("there were %d connections, so the cuts cut nothing", connections)
 	}
-	server.forgotten()
 }
 
 // TestNothingTypedIsLostOrDoubled types while the connection comes and goes.

@@ -18,8 +18,18 @@ func (s *Server) collectUntilEnd(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := s.tokens.forgetExpired(ctx); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "expired tokens were not removed", "error", err)
-		}
+		s.collect(ctx)
 	}
+}
+
+// collect removes expired tokens, and contents of artifacts that none is made of.
+func (s *Server) collect(ctx context.Context) {
+	if err := s.tokens.forgetExpired(ctx); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "expired tokens were not removed", "error", err)
+	}
+	collected, err := s.artifacts.Collect(ctx, s.database.ArtifactDigests)
+	if err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "contents that no artifact needs were not removed", "error", err)
+	}
+	s.log.DebugContext(ctx, "collected contents of artifacts", "collected", collected)
 }

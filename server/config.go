@@ -69,6 +69,10 @@ type Config struct {
 	// who wants to look into it.
 	HoldFailed time.Duration
 
+	// UploadGrace is how long an upload may pause, and what was uploaded stays before an
+	// artifact is made of it; 0 is one hour.
+	UploadGrace time.Duration
+
 	// DestroyOnExit has Shutdown destroy all containers, for a server whose data dir
 	// nobody will use again.
 	DestroyOnExit bool

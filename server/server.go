@@ -143,7 +143,11 @@ func (s *Server) openStores() error {
 	if err != nil {
 		return err
 	}
-	if s.artifacts, err = store.Open(trees, store.Options{InUse: s.treesInUse, Logger: s.log}); err != nil {
+	if s.artifacts, err = store.Open(trees, store.Options{
+		Grace:  s.config.UploadGrace,
+		InUse:  s.treesInUse,
+		Logger: s.log,
+	}); err != nil {
 		return err
 	}
 	s.onClose(s.artifacts.Close)

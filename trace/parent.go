@@ -57,7 +57,7 @@ func FromEnvironment(ctx context.Context) context.Context {
 }
 
 // Adopt takes spans that a task sent below the span that ctx carries, as if they had
-// been recorded here: they are kept and exported with the others.
+// been recorded here: they are kept and exported with the others. It waits for the exporters.
 func Adopt(ctx context.Context, spans []otlp.Span) error {
 	r := recording.Load()
 	parent := oteltrace.SpanContextFromContext(ctx)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package usage
 
 import (
@@ -8,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -280,15 +281,4 @@ func (c *Cgroup) Close() error {
 // isGone tells that a read failed because the process or the control group is no more.
 func isGone(err error) bool {
 	return errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ESRCH)
-}
-
-// missingReason finds why a field is absent: its own reason, or that of a part it
-// belongs to, or that of the whole.
-func missingReason(missing map[string]string, field string) string {
-	for {
-		if why, ok := missing[field]; ok || field == "" {
-			return why
-		}
-		field = field[:max(0, strings.LastIndexByte(field, '.'))]
-	}
 }

@@ -1,8 +1,9 @@
+//go:build linux
+
 package usage
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,27 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"midge/api"
+	"midge/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files of testdata anew")
-
-// golden compares got with a file of testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s: -want +got:\n%s", path, diff)
-	}
-}
 
 const (
 	v1     = "testdata/v1"
@@ -80,7 +62,7 @@ func TestSampleOfEachHierarchy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, strings.ReplaceAll(test.name, " ", "-")+".json", string(text)+"\n")
+			golden.Compare(t, strings.ReplaceAll(test.name, " ", "-")+".json", string(text)+"\n")
 		})
 	}
 }

@@ -1,16 +1,18 @@
+//go:build linux
+
 package usage
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
+	"syscall"
 )
 
 // file is a file of the kernel that is read again and again through one
-// descriptor, which costs no walk of its path and outlives a rename.
+// descriptor, which costs no walk of its path.
 type file struct {
 	*os.File
 	data []byte
@@ -21,22 +23,30 @@ func openFile(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{File: f, data: make([]byte, 1024)}, nil
+	return &file{File: f, data: make([]byte, 2048)}, nil
 }
 
 // read gives what the file says now. The bytes are good until the next read.
 func (f *file) read() ([]byte, error) {
+	// The kernel gives all it has of such a file until its own buffer, of a page
+	// at least, has no room for another line. A shorter answer is the whole.
+	const certain = 3 << 10
 	n := 0
 	for {
-		m, err := f.ReadAt(f.data[n:], int64(n))
-		n += m
-		if errors.Is(err, io.EOF) {
-			return f.data[:n], nil
+		m, err := syscall.Pread(int(f.Fd()), f.data[n:], int64(n))
+		if errors.Is(err, syscall.EINTR) {
+			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		f.data = append(f.data, make([]byte, len(f.data))...)
+		n += m
+		if m == 0 || (n < len(f.data) && n < certain) {
+			return f.data[:n], nil
+		}
+		if n == len(f.data) {
+			f.data = append(f.data, make([]byte, len(f.data))...)
+		}
 	}
 }
 

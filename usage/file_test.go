@@ -1,3 +1,5 @@
+//go:build linux
+
 package usage
 
 import (
@@ -7,8 +9,6 @@ import (
 
 	"midge/api"
 )
-
-func pointer[T any](value T) *T { return &value }
 
 // testdata reads a file that was copied from a real machine.
 func testdata(t testing.TB, name string) []byte {

@@ -1,12 +1,12 @@
+//go:build linux
+
 package usage
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"syscall"
 
 	"midge/api"
 )
@@ -128,17 +128,9 @@ func (p *processIO) sample(sample *api.Sample) error {
 		if n++; n > maxProcesses {
 			break
 		}
-		path := filepath.Join(p.proc, string(bytes.TrimSpace(line)), "io")
-		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) || isGone(err) {
-			continue
-		}
+		r, w, err := p.process(string(bytes.TrimSpace(line)))
 		if err != nil {
 			return err
-		}
-		r, w, err := parseProcessIO(text)
-		if err != nil {
-			return fmt.Errorf("parse %s: %w", path, err)
 		}
 		read, written = read+r, written+w
 	}
@@ -147,6 +139,26 @@ func (p *processIO) sample(sample *api.Sample) error {
 	raise(&stat.ReadBytes, p.read)
 	raise(&stat.WriteBytes, p.written)
 	return nil
+}
+
+// process gives what one process read and wrote, nothing of one that has ended.
+func (p *processIO) process(pid string) (read, written uint64, err error) {
+	path := p.proc + "/" + pid + "/io"
+	descriptor, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, 0, ignoreGone(err)
+	}
+	defer syscall.Close(descriptor)
+	var data [512]byte // It has seven lines of a short name and a number.
+	n, err := syscall.Pread(descriptor, data[:], 0)
+	if err != nil {
+		return 0, 0, ignoreGone(err)
+	}
+	read, written, err = parseProcessIO(data[:n])
+	if err != nil {
+		return 0, 0, fmt.Errorf("parse %s: %w", path, err)
+	}
+	return read, written, nil
 }
 
 // raise makes a counter at least value.

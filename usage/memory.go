@@ -1,3 +1,5 @@
+//go:build linux
+
 package usage
 
 import (
@@ -5,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"midge/api"
 )
@@ -163,6 +166,9 @@ func parseMemoryPeak(data []byte, sample *api.Sample) (err error) {
 // addNestedKills adds the oom kills of the groups below a v1 memory group, which
 // the group's own count leaves out. Groups that go away meanwhile are passed over.
 func addNestedKills(group string, sample *api.Sample) error {
+	if !hasGroupsBelow(group) {
+		return nil
+	}
 	entries, err := os.ReadDir(group)
 	if err != nil {
 		return ignoreGone(err)
@@ -172,23 +178,34 @@ func addNestedKills(group string, sample *api.Sample) error {
 			continue
 		}
 		below := filepath.Join(group, entry.Name())
-		data, err := os.ReadFile(filepath.Join(below, "memory.oom_control"))
-		if err != nil {
-			if err = ignoreGone(err); err != nil {
-				return err
-			}
-			continue
-		}
-		var nested api.Sample
-		if err := parseOOMControl(data, &nested); err != nil {
+		if err := addKills(below, sample); err != nil {
 			return err
-		}
-		if kills := nested.MemoryStat.OomKillEvents; kills != nil {
-			add(&memoryOf(sample).OomKillEvents, *kills)
 		}
 		if err := addNestedKills(below, sample); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// hasGroupsBelow tells by the links of a directory, of which each directory in it is
+// one, whether it has any. It saves the reading of most.
+func hasGroupsBelow(group string) bool {
+	var stat syscall.Stat_t
+	return syscall.Stat(group, &stat) == nil && stat.Nlink > 2
+}
+
+func addKills(group string, sample *api.Sample) error {
+	data, err := os.ReadFile(filepath.Join(group, "memory.oom_control"))
+	if err != nil {
+		return ignoreGone(err)
+	}
+	var nested api.Sample
+	if err := parseOOMControl(data, &nested); err != nil {
+		return err
+	}
+	if kills := nested.MemoryStat.OomKillEvents; kills != nil {
+		add(&memoryOf(sample).OomKillEvents, *kills)
 	}
 	return nil
 }

@@ -10,7 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"midge/api"
+	"midge/test/golden"
 )
+
+func pointer[T any](value T) *T { return &value }
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -84,7 +87,7 @@ func TestTable(t *testing.T) {
 			if err := Table(&text, build, width); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, fmt.Sprintf("table-%d.txt", width), text.String())
+			golden.Compare(t, fmt.Sprintf("table-%d.txt", width), text.String())
 			if strings.ContainsRune(text.String(), 0x1b) {
 				t.Error("an escape of the step's name reaches the terminal")
 			}

@@ -25,10 +25,12 @@ type Cache struct {
 	// Err says why the last scan could not be remembered; nil when it was. It costs
 	// the next scan time, and nothing else.
 	Err error
+
+	clock func() time.Time
 }
 
 // OpenCache gives the cache kept in the file path, which need not exist.
-func OpenCache(path string) *Cache { return &Cache{path: path} }
+func OpenCache(path string) *Cache { return &Cache{path: path, clock: time.Now} }
 
 // CachePath gives the file for the cache of the directory dir below the user's
 // cache directory base.
@@ -59,7 +61,7 @@ type cacheRun struct {
 
 // begin loads the cache.
 func (c *Cache) begin() *cacheRun {
-	run := &cacheRun{started: time.Now().UnixNano()}
+	run := &cacheRun{started: c.clock().UnixNano()}
 	content, err := os.ReadFile(c.path)
 	if err != nil || !run.load(content) {
 		run.directories, run.count = nil, 0

@@ -51,10 +51,7 @@ func (d localDir) LocalPath(context.Context) (string, func(), error) {
 
 func bytesOf(seed uint64, n int) []byte {
 	p := make([]byte, n)
-	r := rand.New(rand.NewPCG(seed, 0))
-	for i := range p {
-		p[i] = byte(r.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}).Read(p)
 	return p
 }
 
@@ -81,7 +78,7 @@ func makeTree(t testing.TB, dir string) {
 		must(t, os.WriteFile(path, content, 0o644))
 	}
 	must(t, os.Mkdir(filepath.Join(dir, "empty dir"), 0o750))
-	must(t, os.Chmod(filepath.Join(dir, "small"), 0o4755))
+	must(t, os.Chmod(filepath.Join(dir, "small"), os.ModeSetuid|0o755))
 	must(t, os.Symlink("dir/inner", filepath.Join(dir, "link")))
 	must(t, os.Symlink("loop", filepath.Join(dir, "loop")))
 	must(t, os.Symlink("/nowhere", filepath.Join(dir, "dangling")))

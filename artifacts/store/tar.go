@@ -67,13 +67,17 @@ type tarFile struct {
 }
 
 func (t *tarTree) read(ctx context.Context, r io.Reader) error {
-	reader := tar.NewReader(r)
+	end := &endWatcher{r: r}
+	reader := tar.NewReader(end)
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
+			if !end.seen() {
+				return tarError("", io.ErrUnexpectedEOF)
+			}
 			return drain(r)
 		}
 		if err != nil {
@@ -84,6 +88,32 @@ func (t *tarTree) read(ctx context.Context, r io.Reader) error {
 		}
 	}
 }
+
+// endWatcher tells whether a tar stream has the block of zeros at its end. The
+// reader takes a stream that is cut between two entries, or in the padding behind
+// one, for one that ends there.
+type endWatcher struct {
+	r     io.Reader
+	zeros int // at the end of what was read
+}
+
+// tarBlock is the unit of a tar stream, in bytes.
+const tarBlock = 512
+
+func (w *endWatcher) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	zeros := 0
+	for zeros < n && p[n-1-zeros] == 0 {
+		zeros++
+	}
+	if zeros < n {
+		w.zeros = 0
+	}
+	w.zeros += zeros
+	return n, err
+}
+
+func (w *endWatcher) seen() bool { return w.zeros >= tarBlock }
 
 // drain reads what follows the end of the archive: padding, and the checksum of a
 // compressed stream that is not looked at before.

@@ -113,7 +113,7 @@ func (c *container) KeepCaches(ctx context.Context) error {
 
 // keepCache makes what a container has in a cache the content of its key.
 func (w *Worker) keepCache(ctx context.Context, handle string, v volume) error {
-	dir, done, err := w.view(handle, v).open(false)
+	dir, done, err := w.view(handle, v).open()
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ func (w *Worker) cgroup(handle string) string {
 }
 
 // writeRuntimeConfig writes what the OCI runtime reads.
-func (w *Worker) writeRuntimeConfig(dir string, spec runtime.ContainerSpec, root rootfs, volumes []volume) error {
-	config, err := w.runtimeConfig(spec, root, volumes)
+func (w *Worker) writeRuntimeConfig(spec runtime.ContainerSpec, s *stage, compat bool, volumes []volume) error {
+	config, err := w.runtimeConfig(spec, s, compat, volumes)
 	if err != nil {
 		return err
 	}
@@ -43,10 +43,10 @@ func (w *Worker) writeRuntimeConfig(dir string, spec runtime.ContainerSpec, root
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "config.json"), b, 0o600)
+	return os.WriteFile(filepath.Join(s.dir, "config.json"), b, 0o600)
 }
 
-func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, root rootfs, volumes []volume) (*specs.Spec, error) {
+func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool, volumes []volume) (*specs.Spec, error) {
 	capabilities, err := w.capabilities(spec.Privileged)
 	if err != nil {
 		return nil, err
@@ -63,9 +63,9 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, root rootfs, volumes 
 				Permitted: capabilities,
 			},
 		},
-		Root:     &specs.Root{Path: "rootfs"},
+		Root:     &specs.Root{Path: s.rootfs()},
 		Hostname: hostname(spec),
-		Mounts:   append(w.systemMounts(spec), volumeMounts(volumes)...),
+		Mounts:   append(systemMounts(spec, s, w.isolates(spec)), volumeMounts(volumes)...),
 		Linux: &specs.Linux{
 			CgroupsPath: w.cgroup(spec.Handle),
 			Namespaces:  w.namespaces(spec),
@@ -75,13 +75,15 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, root rootfs, volumes 
 	if spec.Privileged {
 		return config, nil
 	}
+	config.Linux.UIDMappings = w.users.uids.mappings()
+	config.Linux.GIDMappings = w.users.gids.mappings()
 	config.Linux.MaskedPaths = []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
 	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
-	config.Linux.Seccomp, err = seccompProfile(root.compat)
+	config.Linux.Seccomp, err = seccompProfile(compat)
 	return config, err
 }
 
@@ -112,11 +114,19 @@ var defaultSeccomp = sync.OnceValues(func() (*specs.LinuxSeccomp, error) {
 	})
 })
 
+// isolates tells whether a container has no network but loopback.
+func (w *Worker) isolates(spec runtime.ContainerSpec) bool {
+	return spec.Hermetic || w.options.Network == NetworkNone
+}
+
 func (w *Worker) namespaces(spec runtime.ContainerSpec) []specs.LinuxNamespace {
 	types := []specs.LinuxNamespaceType{
 		specs.PIDNamespace, specs.MountNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace,
 	}
-	if spec.Hermetic || w.options.Network == NetworkNone {
+	if !spec.Privileged {
+		types = append(types, specs.UserNamespace)
+	}
+	if w.isolates(spec) {
 		types = append(types, specs.NetworkNamespace)
 	}
 	namespaces := make([]specs.LinuxNamespace, len(types))
@@ -167,10 +177,15 @@ var swapIsLimited = sync.OnceValue(func() bool {
 })
 
 // systemMounts are those that every container has.
-func (w *Worker) systemMounts(spec runtime.ContainerSpec) []specs.Mount {
+func systemMounts(spec runtime.ContainerSpec, s *stage, ownNetwork bool) []specs.Mount {
 	access := "ro"
 	if spec.Privileged {
 		access = "rw"
+	}
+	// A user namespace may mount what shows a network only when that is its own.
+	sys := specs.Mount{Destination: "/sys", Type: "bind", Source: s.path("sys"), Options: []string{"bind", "nosuid", "noexec", "nodev", access}}
+	if ownNetwork {
+		sys = specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}}
 	}
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -178,9 +193,9 @@ func (w *Worker) systemMounts(spec runtime.ContainerSpec) []specs.Mount {
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}},
+		sys,
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}},
-		{Destination: agentInside, Type: "bind", Source: w.options.Agent, Options: []string{"bind", "ro", "nosuid", "nodev"}},
+		{Destination: agentInside, Type: "bind", Source: s.path("agent"), Options: []string{"bind", "ro", "nosuid", "nodev"}},
 	}
 }
 
@@ -188,7 +203,7 @@ func (w *Worker) systemMounts(spec runtime.ContainerSpec) []specs.Mount {
 func volumeMounts(volumes []volume) []specs.Mount {
 	mounts := make([]specs.Mount, 0, len(volumes))
 	for _, v := range volumes {
-		mounts = append(mounts, specs.Mount{Destination: v.Target, Type: "bind", Source: v.source(), Options: []string{"rbind", "rw", "nosuid", "nodev"}})
+		mounts = append(mounts, specs.Mount{Destination: v.Target, Type: "bind", Source: v.Mounted, Options: []string{"rbind", "rw", "nosuid", "nodev"}})
 	}
 	slices.SortStableFunc(mounts, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")

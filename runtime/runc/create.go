@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"midge/agent"
 	"midge/runtime"
@@ -80,64 +79,66 @@ func (w *Worker) hold(handle string, release func()) {
 // create makes the container. What is there on an error the caller removes.
 func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 	dir := w.containerDir(spec.Handle)
-	for _, d := range []string{dir, filepath.Join(dir, "rootfs"), filepath.Join(dir, "processes")} {
+	for _, d := range []string{dir, filepath.Join(dir, "processes")} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			return err
 		}
 	}
-	// The top of the container's file system is everybody's to enter.
-	if err := os.Chmod(filepath.Join(dir, "rootfs"), 0o755); err != nil {
-		return err
-	}
-	root, err := w.prepareRootfs(ctx, spec, dir)
+	stage := w.newStage(spec, dir)
+	compat, err := w.prepareRootfs(ctx, spec, stage)
 	if err != nil {
 		return err
 	}
 	r := containerRecord{Handle: spec.Handle}
-	if r.Volumes, err = w.prepareVolumes(ctx, spec, dir); err != nil {
+	if r.Volumes, err = w.prepareVolumes(ctx, spec, stage); err != nil {
 		return err
 	}
-	config := agent.Config{
-		ID:          spec.Handle,
-		Runtime:     w.runtime,
-		RuntimeRoot: w.runtimeRoot(),
-		Cgroup:      w.cgroup(spec.Handle),
-		Mounts:      root.mounts,
-		Rootfs:      filepath.Join(dir, "rootfs"),
-		WorkingDir:  spec.Dir,
-		Env:         spec.Env,
-		User:        spec.User,
-		Privileged:  spec.Privileged,
-	}
-	for _, v := range r.Volumes {
-		config.MountPoints = append(config.MountPoints, agent.MountPoint{Target: v.Target, Source: v.source()})
-		if v.Lower != "" {
-			config.Mounts = append(config.Mounts, agent.Mount{
-				Target: v.Merged,
-				Lower:  []string{v.Lower},
-				Upper:  v.Dir,
-				Work:   filepath.Join(filepath.Dir(v.Dir), "work"),
-			})
-		}
-		if v.Kind != inputVolume {
-			config.Own = append(config.Own, v.Target)
-		}
-	}
-	config.Own = append(config.Own, spec.Dir)
-	if err := agent.WriteConfig(dir, config); err != nil {
+	if err := agent.WriteConfig(dir, w.agentConfig(spec, stage, r.Volumes)); err != nil {
 		return err
 	}
-	if err := w.writeRuntimeConfig(dir, spec, root, r.Volumes); err != nil {
+	if err := w.writeRuntimeConfig(spec, stage, compat, r.Volumes); err != nil {
 		return err
 	}
-	if err := agent.Launch(ctx, w.options.Agent, dir); err != nil {
+	if err := w.launch(ctx, dir); err != nil {
 		return w.container(spec.Handle).explain(err)
 	}
 	return w.writeRecord(r)
 }
 
-// prepareVolumes makes the directories of inputs, outputs and caches.
-func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec, dir string) ([]volume, error) {
+// launch brings up the container in dir.
+func (w *Worker) launch(ctx context.Context, dir string) error {
+	return agent.Launch(ctx, w.options.Agent, dir, w.users.file)
+}
+
+func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, volumes []volume) agent.Config {
+	config := agent.Config{
+		ID:         spec.Handle,
+		Runtime:    w.runtime,
+		Cgroup:     w.cgroup(spec.Handle),
+		Stage:      s.place,
+		Mounts:     s.mounts,
+		Rootfs:     s.rootfs(),
+		WorkingDir: spec.Dir,
+		Env:        spec.Env,
+		User:       spec.User,
+		Own:        []string{spec.Dir},
+		Privileged: spec.Privileged,
+	}
+	if s.mapped {
+		config.RootUID, config.RootGID = int(w.users.uids.start), int(w.users.gids.start)
+	}
+	for _, v := range volumes {
+		config.MountPoints = append(config.MountPoints, agent.MountPoint{Target: v.Target, Source: v.Mounted})
+		if v.Kind != inputVolume {
+			config.Own = append(config.Own, v.Target)
+		}
+	}
+	return config
+}
+
+// prepareVolumes makes the directories of inputs, outputs and caches, and puts them
+// on the stage.
+func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec, s *stage) ([]volume, error) {
 	var all []volume
 	add := func(v volume, err error) error {
 		if err == nil {
@@ -146,24 +147,24 @@ func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec,
 		return err
 	}
 	for i, input := range spec.Inputs {
-		v := w.newVolume(spec, inputVolume, input.Path, i)
-		if err := add(w.prepareInput(ctx, spec.Handle, dir, v, input.Artifact)); err != nil {
+		v := w.newVolume(spec, s, inputVolume, input.Path, i)
+		if err := add(w.prepareInput(ctx, spec.Handle, s, v, input.Artifact)); err != nil {
 			return nil, fmt.Errorf("mount input %q: %w", input.Path, err)
 		}
 	}
 	for i, output := range spec.Outputs {
-		v := w.newVolume(spec, outputVolume, output.Path, i)
+		v := w.newVolume(spec, s, outputVolume, output.Path, i)
 		if slices.ContainsFunc(all, func(other volume) bool { return other.Kind == inputVolume && other.Target == v.Target }) {
 			continue // a task that changes its input, and gives that
 		}
-		if err := add(w.prepareOutput(spec.Handle, v)); err != nil {
+		if err := add(w.prepareOutput(spec.Handle, s, v)); err != nil {
 			return nil, fmt.Errorf("make output %q: %w", output.Path, err)
 		}
 	}
 	for i, cache := range spec.Caches {
-		v := w.newVolume(spec, cacheVolume, cache.Path, i)
+		v := w.newVolume(spec, s, cacheVolume, cache.Path, i)
 		v.Key = cache.Key
-		if err := add(w.prepareCache(dir, v)); err != nil {
+		if err := add(w.prepareCache(s, v)); err != nil {
 			return nil, fmt.Errorf("mount cache %q: %w", cache.Path, err)
 		}
 	}
@@ -175,21 +176,24 @@ func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec,
 	return all, nil
 }
 
-func (w *Worker) newVolume(spec runtime.ContainerSpec, kind volumeKind, path string, index int) volume {
+func (w *Worker) newVolume(spec runtime.ContainerSpec, s *stage, kind volumeKind, path string, index int) volume {
 	target := filepath.Clean(path)
 	if !filepath.IsAbs(target) {
 		target = filepath.Join(spec.Dir, target)
 	}
+	name := fmt.Sprintf("%s-%d", kind, index)
 	return volume{
-		Handle: fmt.Sprintf("%s-%s-%d", spec.Handle, kind, index),
-		Path:   path,
-		Target: target,
-		Kind:   kind,
+		Handle:  spec.Handle + "-" + name,
+		Path:    path,
+		Target:  target,
+		Kind:    kind,
+		Mounted: s.path("volumes", name),
+		Mapped:  s.mapped,
 	}
 }
 
 // prepareInput mounts an artifact that lies on this machine, and copies any other.
-func (w *Worker) prepareInput(ctx context.Context, handle, dir string, v volume, artifact runtime.Artifact) (_ volume, err error) {
+func (w *Worker) prepareInput(ctx context.Context, handle string, s *stage, v volume, artifact runtime.Artifact) (_ volume, err error) {
 	v.Parent = artifact.Handle()
 	local, ok := artifact.(runtime.Local)
 	if ok {
@@ -198,9 +202,9 @@ func (w *Worker) prepareInput(ctx context.Context, handle, dir string, v volume,
 			return v, err
 		}
 		w.hold(handle, release)
-		return prepareLayers(dir, v, lower)
+		return prepareLayers(s, v, lower)
 	}
-	if v, err = prepareLayers(dir, v, ""); err != nil {
+	if v, err = prepareLayers(s, v, ""); err != nil {
 		return v, err
 	}
 	ctx, span := trace.StartSpan(ctx, "runtime.input_stream")
@@ -208,37 +212,41 @@ func (w *Worker) prepareInput(ctx context.Context, handle, dir string, v volume,
 	return v, copyArtifact(ctx, artifact, v.Dir)
 }
 
-func (w *Worker) prepareOutput(handle string, v volume) (volume, error) {
+func (w *Worker) prepareOutput(handle string, s *stage, v volume) (volume, error) {
 	made, err := w.createVolume(volumeRecord{Handle: v.Handle, Container: handle, Path: v.Target})
 	if err != nil {
 		return v, err
 	}
 	v.Dir = made.data()
+	s.bind(v.Mounted, v.Dir)
 	return v, nil
 }
 
-func (w *Worker) prepareCache(dir string, v volume) (volume, error) {
+func (w *Worker) prepareCache(s *stage, v volume) (volume, error) {
 	lower, err := w.caches.current(v.Key)
 	if err != nil {
 		return v, err
 	}
-	return prepareLayers(dir, v, lower)
+	return prepareLayers(s, v, lower)
 }
 
 // prepareLayers makes the directories of a volume in its container's, to be
 // mounted over lower unless that is "".
-func prepareLayers(dir string, v volume, lower string) (volume, error) {
-	top := filepath.Join(dir, strings.TrimPrefix(v.Handle, filepath.Base(dir)+"-"))
-	v.Dir = filepath.Join(top, "data")
-	dirs := []string{top, v.Dir}
-	if lower != "" {
-		v.Lower, v.Merged = lower, filepath.Join(top, "merged")
-		dirs = append(dirs, v.Merged, filepath.Join(top, "work"))
-	}
-	for _, d := range dirs {
-		if err := os.Mkdir(d, 0o755); err != nil {
+func prepareLayers(s *stage, v volume, lower string) (volume, error) {
+	name := filepath.Base(v.Mounted)
+	if lower == "" {
+		v.Dir = filepath.Join(s.dir, name)
+		if err := os.Mkdir(v.Dir, 0o755); err != nil {
 			return v, err
 		}
+		s.bind(v.Mounted, v.Dir)
+		return v, nil
 	}
-	return v, nil
+	v.Lower = lower
+	upper, err := s.throwAway(v.Mounted, name, []string{s.layer(lower)})
+	if err != nil {
+		return v, err
+	}
+	v.Dir = upper
+	return v, copyAttributes(lower, upper)
 }

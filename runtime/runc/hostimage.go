@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"midge/agent"
 	"midge/runtime"
 )
 
@@ -20,9 +19,11 @@ import (
 type hostImage struct {
 	// skeleton is a directory with what is empty in the image, and its links.
 	skeleton string
-	// layers are the directories of the machine that are seen, by name below /, each
-	// with what hides parts of it above it where something does.
-	layers map[string][]string
+	// dirs are the names below / of the directories of the machine that are seen.
+	dirs []string
+	// above is a directory with a layer for some of them, which hides what is not to
+	// be seen, and has as the container's own the directories that tasks install to.
+	above string
 }
 
 // hostDirs are the directories of the machine that the host image has.
@@ -44,7 +45,7 @@ func prepareHostImage(dir string, hide []string) (*hostImage, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
-	h := &hostImage{skeleton: filepath.Join(dir, "skeleton"), layers: make(map[string][]string)}
+	h := &hostImage{skeleton: filepath.Join(dir, "skeleton"), above: filepath.Join(dir, "above")}
 	if err := makeSkeleton(h.skeleton); err != nil {
 		return nil, err
 	}
@@ -58,11 +59,11 @@ func prepareHostImage(dir string, hide []string) (*hostImage, error) {
 		return nil, err
 	}
 	for _, path := range slices.Concat(hide, secrets) {
-		if err := h.hide(filepath.Join(dir, "hidden"), path); err != nil {
+		if err := h.hide(path); err != nil {
 			return nil, fmt.Errorf("hide %s: %w", path, err)
 		}
 	}
-	return h, nil
+	return h, h.ownLocal()
 }
 
 // makeSkeleton makes what every container's root has.
@@ -104,7 +105,7 @@ func (h *hostImage) addHostDir(name string) error {
 		return err
 	}
 	if len(entries) > 0 { // what is empty, the skeleton shows as well
-		h.layers[name] = []string{path}
+		h.dirs = append(h.dirs, name)
 	}
 	return os.Mkdir(filepath.Join(h.skeleton, name), 0o755)
 }
@@ -136,8 +137,8 @@ func unreadable(dir string) ([]string, error) {
 }
 
 // hide makes a path of the machine one that is not there in the host image, if it
-// would be: by a whiteout in a layer above.
-func (h *hostImage) hide(dir, path string) error {
+// would be: by a whiteout in the layer above.
+func (h *hostImage) hide(path string) error {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -146,59 +147,95 @@ func (h *hostImage) hide(dir, path string) error {
 		return err
 	}
 	top, rest, _ := strings.Cut(strings.TrimPrefix(real, "/"), "/")
-	layers, ok := h.layers[top]
-	if !ok {
+	if !slices.Contains(h.dirs, top) {
 		return nil
 	}
 	if rest == "" {
-		delete(h.layers, top)
+		h.dirs = slices.DeleteFunc(h.dirs, func(name string) bool { return name == top })
 		return nil
 	}
-	above := filepath.Join(dir, top)
-	if layers[0] != above {
-		h.layers[top] = append([]string{above}, layers...)
+	if err := h.makeAbove(filepath.Dir(real)); err != nil {
+		return err
 	}
-	// The directories on the way hide nothing, but are seen in place of those below.
-	at, lower := above, "/"+top
-	elements := strings.Split(rest, "/")
-	for i := range elements {
-		if err := os.MkdirAll(at, 0o700); err != nil {
-			return err
-		}
-		if err := copyAttributes(lower, at); err != nil {
-			return err
-		}
-		at, lower = filepath.Join(at, elements[i]), filepath.Join(lower, elements[i])
-	}
-	err = unix.Mknod(at, unix.S_IFCHR, 0)
+	err = unix.Mknod(filepath.Join(h.above, real), unix.S_IFCHR, 0)
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}
 	return err
 }
 
-// prepare makes a container's layers.
-func (h *hostImage) prepare(spec runtime.ContainerSpec, dir string) (rootfs, error) {
-	top := filepath.Join(dir, "rootfs")
-	root, err := throwAwayLayer(dir, "root", top, []string{h.skeleton})
-	if err != nil {
-		return rootfs{}, err
+// makeAbove makes a directory of the machine in the layer above it, where it is
+// seen in its place and hides nothing.
+func (h *hostImage) makeAbove(dir string) error {
+	if dir == "/" {
+		return os.MkdirAll(h.above, 0o755)
 	}
-	mounts := []agent.Mount{root}
-	for name, layers := range h.layers {
-		m, err := throwAwayLayer(dir, name, filepath.Join(top, name), layers)
-		if err != nil {
-			return rootfs{}, err
+	if err := h.makeAbove(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	path := filepath.Join(h.above, dir)
+	if err := os.Mkdir(path, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, info.Mode())
+}
+
+// ownLocal makes /usr/local and the directories there the container's own.
+func (h *hostImage) ownLocal() error {
+	const local = "/usr/local"
+	entries, err := os.ReadDir(local)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.makeAbove(local); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path := filepath.Join(local, entry.Name())
+		// What was hidden stays so.
+		if _, err := os.Lstat(filepath.Join(h.above, path)); err == nil || !entry.IsDir() {
+			continue
 		}
-		if err := copyAttributes("/"+name, m.Upper); err != nil {
-			return rootfs{}, err
+		if err := h.makeAbove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare puts the image on a container's stage. The machine's files keep the
+// machine's owners: what only its root may read, a container's root may not.
+func (h *hostImage) prepare(spec runtime.ContainerSpec, s *stage) (compat bool, err error) {
+	if _, err := s.throwAway(s.rootfs(), "root", []string{s.layer(h.skeleton)}); err != nil {
+		return false, err
+	}
+	for _, name := range h.dirs {
+		layers := []string{"/" + name}
+		above := filepath.Join(h.above, name)
+		if _, err := os.Stat(above); err == nil {
+			layers = append([]string{s.layer(above)}, layers...)
+		}
+		upper, err := s.throwAway(filepath.Join(s.rootfs(), name), name, layers)
+		if err != nil {
+			return false, err
+		}
+		if err := os.Chmod(upper, 0o755); err != nil {
+			return false, err
 		}
 		if name == "etc" {
-			if err := writeNames(spec, m.Upper); err != nil {
-				return rootfs{}, err
+			if err := writeNames(spec, upper); err != nil {
+				return false, err
 			}
 		}
-		mounts = append(mounts, m)
 	}
-	return newRootfs(mounts, []string{"/"})
+	return needsCompat([]string{"/"})
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // An inventory is what a worker has on the machine: of its containers nothing may stay.
@@ -47,7 +49,7 @@ func takeInventory(t testing.TB, stateDir string) inventory {
 		t.Fatal(err)
 	}
 	i.processes = processesOf(t, stateDir, cgroup)
-	for _, kind := range []string{"containers", "volumes", "oci"} {
+	for _, kind := range []string{"containers", "volumes"} {
 		left, err := filepath.Glob(filepath.Join(stateDir, kind, "*"))
 		if err != nil {
 			t.Fatal(err)
@@ -83,6 +85,24 @@ func processesOf(t testing.TB, stateDir, cgroup string) []string {
 		}
 	}
 	return all
+}
+
+// uidOf gives the machine's number of the user who runs a command in a worker's container.
+func uidOf(t testing.TB, stateDir, command string) uint32 {
+	t.Helper()
+	for _, p := range takeInventory(t, stateDir).processes {
+		pid, rest, _ := strings.Cut(p, " ")
+		if rest != strings.ReplaceAll(command, "\x00", " ") {
+			continue
+		}
+		var stat unix.Stat_t
+		if err := unix.Stat("/proc/"+pid, &stat); err != nil {
+			t.Fatal(err)
+		}
+		return stat.Uid
+	}
+	t.Fatalf("no process runs %q", command)
+	return 0
 }
 
 // compare tells of what is there that was not before.

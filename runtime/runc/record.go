@@ -28,20 +28,14 @@ type volume struct {
 	// Dir is what the container writes: all there is, or what differs from Lower.
 	Dir   string `json:"dir"`
 	Lower string `json:"lower,omitempty"`
-	// Merged is where the container's supervisor has mounted both, when there is a Lower.
-	Merged string `json:"merged,omitempty"`
+	// Mounted is where the container's supervisor has mounted it, on the stage.
+	Mounted string `json:"mounted"`
+	// Mapped tells that the container has a user namespace.
+	Mapped bool `json:"mapped,omitempty"`
 	// Parent is the handle of the artifact or volume that Lower is.
 	Parent string `json:"parent,omitempty"`
 	// Key is a cache's.
 	Key string `json:"key,omitempty"`
-}
-
-// source is the directory that is mounted at Target.
-func (v volume) source() string {
-	if v.Merged != "" {
-		return v.Merged
-	}
-	return v.Dir
 }
 
 type volumeKind string

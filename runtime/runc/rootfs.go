@@ -11,55 +11,46 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"midge/agent"
 	"midge/runtime"
 )
-
-// A rootfs is a container's root file system.
-type rootfs struct {
-	mounts []agent.Mount
-	// compat tells that it has programs of the machine's narrower architecture.
-	compat bool
-}
 
 // compatLoaders are the loaders of programs of the narrower architecture.
 var compatLoaders = []string{"lib/ld-linux.so.2", "usr/lib/ld-linux.so.2", "lib/ld-musl-i386.so.1", "lib/ld-linux-armhf.so.3", "usr/lib/ld-linux-armhf.so.3"}
 
-// newRootfs gives a root file system of mounts that shows the layers of an image.
-func newRootfs(mounts []agent.Mount, layers []string) (rootfs, error) {
+// needsCompat tells whether the image of these layers has programs of the machine's
+// narrower architecture.
+func needsCompat(layers []string) (bool, error) {
 	for _, loader := range compatLoaders {
 		path, err := topmost(layers, loader)
-		if err != nil {
-			return rootfs{}, err
-		}
-		if path != "" {
-			return rootfs{mounts: mounts, compat: true}, nil
+		if err != nil || path != "" {
+			return path != "", err
 		}
 	}
-	return rootfs{mounts: mounts}, nil
+	return false, nil
 }
 
-// prepareRootfs makes what is needed of the container's root file system in its directory.
-func (w *Worker) prepareRootfs(_ context.Context, spec runtime.ContainerSpec, dir string) (rootfs, error) {
+// prepareRootfs puts the container's root file system on its stage. compat tells that
+// it has programs of the machine's narrower architecture.
+func (w *Worker) prepareRootfs(_ context.Context, spec runtime.ContainerSpec, s *stage) (compat bool, err error) {
 	image := spec.Image
 	switch {
 	case image.Host:
 		if w.host == nil {
-			return rootfs{}, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
+			return false, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
 		}
-		return w.host.prepare(spec, dir)
+		return w.host.prepare(spec, s)
 	case image.RootfsURI != "":
 		lower, err := w.findRootfs(image.RootfsURI)
 		if err != nil {
-			return rootfs{}, err
+			return false, err
 		}
-		return prepareLayeredRootfs(spec, dir, []string{lower})
+		return prepareLayeredRootfs(spec, s, []string{lower})
 	case image.Registry != nil:
-		return rootfs{}, &runtime.SpecError{Message: "image_resource is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
+		return false, &runtime.SpecError{Message: "image_resource is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
 	case image.Artifact != nil:
-		return rootfs{}, &runtime.SpecError{Message: "an image from an input is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
+		return false, &runtime.SpecError{Message: "an image from an input is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
 	default:
-		return rootfs{}, &runtime.SpecError{Message: "the container has no image"}
+		return false, &runtime.SpecError{Message: "the container has no image"}
 	}
 }
 
@@ -106,18 +97,18 @@ func (w *Worker) allows(dir string) bool {
 }
 
 // prepareLayeredRootfs mounts layers, the uppermost first, below a throw-away one.
-func prepareLayeredRootfs(spec runtime.ContainerSpec, dir string, lower []string) (rootfs, error) {
-	m, err := throwAwayLayer(dir, "root", filepath.Join(dir, "rootfs"), lower)
+func prepareLayeredRootfs(spec runtime.ContainerSpec, s *stage, layers []string) (compat bool, err error) {
+	upper, err := s.throwAway(s.rootfs(), "root", s.layers(layers))
 	if err != nil {
-		return rootfs{}, err
+		return false, err
 	}
-	if err := copyAttributes(lower[0], m.Upper); err != nil {
-		return rootfs{}, err
+	if err := copyAttributes(layers[0], upper); err != nil {
+		return false, err
 	}
-	if err := writeNamesAbove(spec, m.Upper, lower); err != nil {
-		return rootfs{}, err
+	if err := writeNamesAbove(spec, upper, layers); err != nil {
+		return false, err
 	}
-	return newRootfs([]agent.Mount{m}, lower)
+	return needsCompat(layers)
 }
 
 // writeNamesAbove writes, into the layer above an image's, what writeNames does.
@@ -162,22 +153,6 @@ func topmost(lower []string, name string) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// throwAwayLayer makes the directories of an overlay in a container's.
-func throwAwayLayer(dir, name, target string, lower []string) (agent.Mount, error) {
-	m := agent.Mount{
-		Target: target,
-		Lower:  lower,
-		Upper:  filepath.Join(dir, name+"-upper"),
-		Work:   filepath.Join(dir, name+"-work"),
-	}
-	for _, d := range []string{m.Upper, m.Work} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
 }
 
 // copyAttributes gives a directory the owner and mode of another: an overlay shows those of its upper one.

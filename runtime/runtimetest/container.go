@@ -30,8 +30,8 @@ type container struct {
 
 	mu        sync.Mutex
 	processes map[string]*process
-	stopping  int // how many Stops and Destroys are under way
-	settled   *sync.Cond
+	stopping  int           // how many Stops and Destroys are under way
+	settled   chan struct{} // closed once none is
 	destroyed bool
 }
 
@@ -70,7 +70,6 @@ func (w *Worker) newContainer(ctx context.Context, spec runtime.ContainerSpec) (
 	if c.user == "" {
 		c.user = "root"
 	}
-	c.settled = sync.NewCond(&c.mu)
 	if err := c.files.MakeDevices(); err != nil {
 		return nil, fmt.Errorf("make /dev of container %q: %w", spec.Handle, err)
 	}
@@ -197,11 +196,10 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (runtime.
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.stopping > 0 && !c.destroyed {
-		c.settled.Wait()
+	if err := c.lockSettled(ctx); err != nil {
+		return nil, err
 	}
+	defer c.mu.Unlock()
 	if c.destroyed {
 		return nil, &runtime.NotFoundError{Kind: "container", Name: c.spec.Handle}
 	}
@@ -214,6 +212,23 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (runtime.
 	}
 	c.processes[spec.ID] = started
 	return started, nil
+}
+
+// lockSettled locks the container when it is not being stopped.
+func (c *container) lockSettled(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		if c.stopping == 0 {
+			return nil
+		}
+		settled := c.settled
+		c.mu.Unlock()
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // command gives what a process spec runs on the container's machine.
@@ -405,13 +420,16 @@ func (c *container) Stop(ctx context.Context, grace time.Duration) error {
 // end ends all processes, and none is started meanwhile. The container is
 // locked, but not while it waits.
 func (c *container) end(ctx context.Context, grace time.Duration) error {
-	c.stopping++
+	if c.stopping++; c.stopping == 1 {
+		c.settled = make(chan struct{})
+	}
 	processes := slices.Collect(maps.Values(c.processes))
 	c.mu.Unlock()
 	err := endProcesses(ctx, processes, grace)
 	c.mu.Lock()
-	c.stopping--
-	c.settled.Broadcast()
+	if c.stopping--; c.stopping == 0 {
+		close(c.settled)
+	}
 	return err
 }
 
@@ -453,7 +471,6 @@ func (c *container) Destroy(ctx context.Context) error {
 		return err
 	}
 	c.destroyed = true
-	c.settled.Broadcast()
 	c.worker.forget(c)
 	return nil
 }

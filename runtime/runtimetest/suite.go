@@ -29,6 +29,11 @@ type Options struct {
 	CanLimitMemory bool
 	// CanLimitPids tells that a container's limit of processes is enforced.
 	CanLimitPids bool
+
+	// Reopen gives what a server that was started anew has in place of a worker:
+	// one on the same state, the other having gone without a word. Nil has the
+	// worker itself go on.
+	Reopen func(t *testing.T, worker runtime.Worker) runtime.Worker
 }
 
 // A shell that traps a signal sees it at once only in wait: what comes between two
@@ -42,12 +47,13 @@ const patience = 3 * time.Minute
 // Run has every test of the suite run on a worker that newWorker makes. The
 // worker ends with the test it was given. At the end nothing may be left on it.
 func Run(t *testing.T, newWorker func(t *testing.T) runtime.Worker, options Options) {
-	s := &suite{worker: newWorker(t), options: options}
+	s := &suite{worker: newWorker(t), newWorker: newWorker, options: options}
 	t.Run("Conformance", func(t *testing.T) {
 		for name, tests := range map[string]map[string]func(*suite, *testing.T){
 			"Worker": workerTests, "Container": containerTests, "Process": processTests, "Output": outputTests,
 			"Input": inputTests, "Terminal": terminalTests, "Volume": volumeTests, "Archive": archiveTests,
 			"Mount": mountTests, "Cache": cacheTests, "Lifetime": lifetimeTests, "Executable": executableTests,
+			"Local": localTests, "Restart": restartTests,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -66,6 +72,7 @@ func Run(t *testing.T, newWorker func(t *testing.T) runtime.Worker, options Opti
 // suite is what the tests share.
 type suite struct {
 	worker     runtime.Worker
+	newWorker  func(t *testing.T) runtime.Worker
 	options    Options
 	lastHandle atomic.Int64
 }

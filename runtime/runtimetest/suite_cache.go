@@ -1,6 +1,8 @@
 package runtimetest
 
 import (
+	"errors"
+	"slices"
 	"testing"
 
 	"midge/runtime"
@@ -94,6 +96,31 @@ var cacheTests = map[string]func(*suite, *testing.T){
 		n, err = s.worker.ClearCaches(testContext(t), prefix+"/")
 		check(t, err)
 		equal(t, "the number cleared at the second time", n, 0)
+	},
+	"IsAVolume": func(s *suite, t *testing.T) {
+		key := s.handle("key")
+		s.clearLater(t, key)
+		container := s.container(t, cached(key))
+		runScript(t, container, "echo "+key+" > cache/file")
+		check(t, container.KeepCaches(testContext(t)))
+		infos, err := s.worker.Volumes(testContext(t))
+		check(t, err)
+		var found []string
+		for _, info := range infos {
+			if info.Type != "cache" {
+				continue
+			}
+			volume, err := s.worker.LookupVolume(testContext(t), info.Handle)
+			var notFound *runtime.NotFoundError
+			if errors.As(err, &notFound) {
+				continue // Another test has cleared it meanwhile.
+			}
+			check(t, err)
+			if stream, err := volume.StreamOut(testContext(t), "file"); err == nil {
+				found = append(found, readTar(t, stream)[0].contents)
+			}
+		}
+		equal(t, "whether the cache is among the volumes", slices.Contains(found, key+"\n"), true)
 	},
 	"KeyMayBeAnything": func(s *suite, t *testing.T) {
 		key := s.handle("key") + "/../ünï \x01'\"$" + string(make([]byte, 300))

@@ -86,7 +86,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"LargeAndBinary": func(s *suite, t *testing.T) {
-		const size = 20 << 20
+		const size = 8 << 20
 		contents := randomBytes(size)
 		spec := script("sum", "sha256sum")
 		spec.Stdin = true

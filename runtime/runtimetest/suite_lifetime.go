@@ -92,7 +92,7 @@ var lifetimeTests = map[string]func(*suite, *testing.T){
 		process.wait(t)
 		// Whoever still ran would go on counting: a shell with as much to do sees it.
 		equal(t, "what changed", runScript(t, container,
-			`before=$(cat out/count 2>/dev/null); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; [ "$before" = "$(cat out/count 2>/dev/null)" ] || echo counting`), "")
+			`before=$(cat out/count 2>/dev/null); i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; [ "$before" = "$(cat out/count 2>/dev/null)" ] || echo counting`), "")
 	},
 	"FilesStayAfterStop": func(s *suite, t *testing.T) {
 		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Outputs = []runtime.Output{{Path: "out"}} })

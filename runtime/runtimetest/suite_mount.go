@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"midge/runtime"
@@ -48,6 +49,13 @@ var mountTests = map[string]func(*suite, *testing.T){
 		equal(t, "the volume below", info.ParentHandle, volume.Handle())
 		equal(t, "the type", info.Type, "container")
 		equal(t, "the path", info.Path, "/tmp/build/src")
+	},
+	"InputHasItsModesAndTimes": func(s *suite, t *testing.T) {
+		volume := s.volume(t)
+		check(t, volume.StreamIn(testContext(t), ".", tarOf(t, sampleTree...)))
+		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Inputs = []runtime.Input{{Artifact: volume, Path: "in"}} })
+		equal(t, "modes and times", runScript(t, container, "cd in; stat -c '%n %a %Y' bin bin/tool empty plain read-only"),
+			"bin 755 981173106\nbin/tool 755 981173106\nempty 700 981173106\nplain 644 981173106\nread-only 444 981173106\n")
 	},
 	"InputIsCopiedOnWrite": func(s *suite, t *testing.T) {
 		volume := s.volume(t)
@@ -108,6 +116,26 @@ var mountTests = map[string]func(*suite, *testing.T){
 		wantNotFound(t, err, "Volume")
 		_, err = container.Volume(testContext(t), ".")
 		wantNotFound(t, err, "Volume")
+	},
+	"OutputHasItsModesAndTimes": func(s *suite, t *testing.T) {
+		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Outputs = []runtime.Output{{Path: "out"}} })
+		runScript(t, container, "cd out; mkdir dir; echo x > file; ln file hard; chmod 640 file; chmod 750 dir; TZ=UTC touch -t 200102030405.06 file dir")
+		volume, err := container.Volume(testContext(t), "out")
+		check(t, err)
+		entries := streamOut(t, volume, ".")
+		equal(t, "the tree", listing(entries), "dir dir 750\nfile 0 640 \"x\\n\"\nhard = file\n")
+		for _, entry := range entries {
+			if name := strings.Trim(entry.Name, "./"); name != "" && !entry.ModTime.Equal(longAgo) {
+				t.Errorf("the time of %q is %v, want %v", name, entry.ModTime, longAgo)
+			}
+		}
+	},
+	"OverAFile": func(s *suite, t *testing.T) {
+		spec := s.spec()
+		spec.Outputs = []runtime.Output{{Path: "/etc/passwd"}}
+		_, err := s.worker.FindOrCreateContainer(testContext(t), spec)
+		wantSpecError(t, err, "an output in the place of a file")
+		s.wantNothingOf(t, spec.Handle)
 	},
 	"OutputsAreWritableByEveryUser": func(s *suite, t *testing.T) {
 		container := s.container(t, func(spec *runtime.ContainerSpec) {

@@ -64,7 +64,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		equal(t, "the length", len(readAll(t, process, 0)), len("one\ntwo\nthree\n"))
 	},
 	"LargeAndBinary": func(s *suite, t *testing.T) {
-		const size = 24 << 20
+		const size = 20 << 20
 		volume := s.volume(t)
 		contents := randomBytes(size)
 		check(t, volume.StreamIn(testContext(t), ".", tarOf(t, tarFile("random", 0o644, string(contents)))))
@@ -86,6 +86,11 @@ var outputTests = map[string]func(*suite, *testing.T){
 		for from := range int64(17) {
 			equal(t, fmt.Sprintf("the output from %d", from), string(readAll(t, process, from)), "0123456789abcdef"[from:])
 		}
+	},
+	"FromBeyondTheEnd": func(s *suite, t *testing.T) {
+		process := start(t, s.container(t, nil), script("beyond", "echo text"))
+		process.wait(t)
+		equal(t, "the output", string(readAll(t, process, 1000)), "")
 	},
 	"ManyReaders": func(s *suite, t *testing.T) {
 		spec := script("readers", "echo first; read line; yes | head -n 100000; echo last")

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"go.opentelemetry.io/otel/attribute"
-
 	"midge/api"
 	"midge/server/state"
 	"midge/trace"
@@ -20,7 +18,7 @@ type artifactInput struct {
 }
 
 func (s *artifactInput) run(ctx context.Context, _ *state.Step) (out outcome, err error) {
-	ctx, span := trace.StartSpan(ctx, "artifact_input "+s.plan.Name, attribute.Int("artifact.id", s.plan.ArtifactID))
+	ctx, span := trace.StartSpan(ctx, "artifact_input "+s.plan.Name)
 	defer func() { span.End(err) }()
 	if err := s.open(ctx); err != nil {
 		return errored, fmt.Errorf("input %q: %w", s.plan.Name, err)
@@ -71,7 +69,7 @@ func (s *artifactOutput) run(ctx context.Context, _ *state.Step) (out outcome, e
 	if err != nil {
 		return errored, fmt.Errorf("output %q: %w", s.plan.Name, err)
 	}
-	span.Set(attribute.Int64("artifact.files", files), attribute.Int64("artifact.bytes", bytes))
+	span.Set(trace.Files(files), trace.Bytes(bytes), trace.Digest(digest))
 	s.made = api.Artifact{
 		Name: s.plan.Name, BuildID: s.record.ID, CreatedAt: now(),
 		Digest: digest, Files: files, Bytes: bytes,

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-
 	"midge/api"
 	"midge/server/eventlog"
 	"midge/server/state"
@@ -48,7 +46,7 @@ func newBuild(e *Engine, record state.BuildRecord, resumed bool) *build {
 		settled: make(chan struct{}),
 	}
 	b.settle = sync.OnceFunc(func() { close(b.settled) })
-	b.force, b.abortAll = context.WithCancelCause(withTraceParent(e.hard, record.TraceParent))
+	b.force, b.abortAll = context.WithCancelCause(trace.WithBuild(trace.WithParent(e.hard, record.TraceParent), record.ID))
 	b.steps, b.abortSteps = context.WithCancelCause(b.force)
 	if record.AbortedBy != "" {
 		b.interrupt()
@@ -81,13 +79,11 @@ func (b *build) interrupt() {
 func (b *build) live(turn *turn) {
 	defer b.settle()
 	defer b.abortAll(nil)
-	ctx, span := trace.StartSpan(b.steps, "build",
-		attribute.Int("build.id", b.record.ID), attribute.String("team", b.record.TeamName))
+	ctx, span := trace.StartSpan(b.steps, "build", trace.Team(b.record.TeamName))
 	out, err := b.run(ctx, turn)
 	if out != suspended {
 		b.finish(out)
 	}
-	span.Set(attribute.String("build.status", string(b.current().Status)))
 	span.End(err)
 	if b.log != nil {
 		if err := b.log.Close(); err != nil {
@@ -150,7 +146,7 @@ func (b *build) await(ctx context.Context, turn *turn) (err error) {
 	if come, _, _ := turn.ahead(); come {
 		return context.Cause(ctx)
 	}
-	ctx, span := trace.StartSpan(ctx, "wait for turn", attribute.Int("max_active_builds", b.engine.options.MaxActiveBuilds))
+	ctx, span := trace.StartSpan(ctx, "wait for turn", trace.Reason(b.waitReason()))
 	defer func() { span.End(err) }()
 	said := -1
 	for {

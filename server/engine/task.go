@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"path"
 
-	"go.opentelemetry.io/otel/attribute"
-
 	"midge/api"
 	"midge/runtime"
 	"midge/server/eventlog"
@@ -58,9 +56,14 @@ func digest(n int, values ...any) string {
 }
 
 func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error) {
-	ctx, span := trace.StartSpan(ctx, "task "+t.plan.Task.Name, attribute.String("step", t.plan.ID))
+	ctx, span := trace.StartSpan(ctx, "task "+t.plan.Task.Name, trace.Step(t.plan.Task.Name))
 	defer func() {
-		span.Set(attribute.Int("exit_status", row.ExitStatus), attribute.String("worker", row.Worker))
+		if row.Worker != "" {
+			span.Set(trace.Worker(row.Worker))
+		}
+		if row.ExitStatus >= 0 {
+			span.Set(trace.ExitStatus(row.ExitStatus))
+		}
 		span.End(err)
 	}()
 	if err := t.reach(stageInitialized, api.InitializeTaskEvent{Time: now(), Origin: t.origin}); err != nil {
@@ -149,7 +152,7 @@ func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtim
 		}
 		return container, err
 	}
-	ctx, span := trace.StartSpan(ctx, "create", attribute.String("container", t.handle))
+	ctx, span := trace.StartSpan(ctx, "create", trace.Container(t.handle))
 	container, err := worker.FindOrCreateContainer(ctx, spec)
 	span.End(err)
 	if err != nil {
@@ -174,7 +177,9 @@ func (t *task) process(ctx context.Context, container runtime.Container) (runtim
 	}
 	ctx, span := trace.StartSpan(ctx, "run")
 	status, err := t.follow(ctx, container, process)
-	span.Set(attribute.Int("exit_status", status.Code))
+	if err == nil {
+		span.Set(trace.ExitStatus(status.Code))
+	}
 	span.End(err)
 	return status, err
 }

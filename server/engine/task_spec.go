@@ -12,6 +12,7 @@ import (
 
 	"midge/api"
 	"midge/runtime"
+	"midge/trace"
 )
 
 // terminal is the size of the terminal of tasks that get one.
@@ -105,9 +106,7 @@ func (t *task) environment(ctx context.Context) []string {
 		"BUILD_TEAM_NAME=" + t.record.TeamName,
 		"ATC_EXTERNAL_URL=" + t.engine.options.ExternalURL,
 	}
-	if parent := traceParent(ctx); parent != "" {
-		env = append(env, "TRACEPARENT="+parent)
-	}
+	env = append(env, trace.Environment(ctx)...)
 	for _, name := range slices.Sorted(maps.Keys(t.config.Params)) {
 		env = append(env, name+"="+t.config.Params[name])
 	}

@@ -1,24 +1,24 @@
 package engine
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 
-	"go.opentelemetry.io/otel"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-
 	"midge/api"
 	"midge/server/eventlog"
 	"midge/server/state"
+	"midge/trace"
 )
 
 func TestSpans(t *testing.T) {
-	recorder := tracetest.NewSpanRecorder()
-	before := otel.GetTracerProvider()
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)))
-	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	memory := trace.NewMemory(1000)
+	stop, err := trace.Record(trace.Options{Keep: memory.Keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(context.Background())
 
 	const traceID, requestID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	s := newServer(t)
@@ -37,19 +37,20 @@ func TestSpans(t *testing.T) {
 	_, events := s.finished(build.ID)
 	s.stopWhenIdle()
 
-	parents := make(map[string]string) // of each span, by name
+	spans, _ := memory.Spans()
 	names := map[string]string{requestID: "request"}
-	for _, span := range recorder.Ended() {
-		names[span.SpanContext().SpanID().String()] = span.Name()
+	for _, span := range spans {
+		names[span.SpanID.String()] = span.Name
 	}
+	parents := make(map[string]string) // of each span, by name
 	var taskID string
-	for _, span := range recorder.Ended() {
-		if span.SpanContext().TraceID().String() != traceID {
+	for _, span := range spans {
+		if span.TraceID.String() != traceID {
 			continue
 		}
-		parents[span.Name()] = names[span.Parent().SpanID().String()]
-		if span.Name() == "task one-off" {
-			taskID = span.SpanContext().SpanID().String()
+		parents[span.Name] = names[span.ParentID.String()]
+		if span.Name == "task one-off" {
+			taskID = span.SpanID.String()
 		}
 	}
 	for name, parent := range map[string]string{

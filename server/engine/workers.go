@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 
-	"go.opentelemetry.io/otel/attribute"
-
 	"midge/api"
 	"midge/runtime"
 	"midge/trace"
@@ -31,7 +29,7 @@ type Workers interface {
 }
 
 func (t *task) selectWorker(ctx context.Context, spec runtime.ContainerSpec) (worker runtime.Worker, err error) {
-	ctx, span := trace.StartSpan(ctx, "select worker", attribute.String("platform", t.config.Platform))
+	ctx, span := trace.StartSpan(ctx, "select worker")
 	defer func() { span.End(err) }()
 	request := WorkerRequest{
 		Platform: t.config.Platform,

@@ -4,7 +4,7 @@
 #   run.sh -K: downloads the kernel and does nothing else.
 # Each FILE (with the libraries it links) and each DIR is copied to the same path in the machine; COMMAND is run there as root, in DIR (/root).
 # Prints what the command prints; exits with its status, or with 70 when the machine did not get that far.
-# VM_MEM (MiB, 1024), VM_CPUS (2), VM_TIMEOUT (s, 300), VM_CACHE (a folder that keeps the kernel).
+# VM_MEM (MiB, 1024), VM_CPUS (2), VM_TIMEOUT (s, 600), VM_CACHE (a folder that keeps the kernel).
 # Software emulation: needs no /dev/kvm. Debian packages: qemu-system-x86 busybox-static cpio; the kernel's package is downloaded and unpacked, not installed.
 set -euo pipefail
 
@@ -99,7 +99,7 @@ chmod 755 "$root/init" "$root/init2"
 truncate -s 256M "$work/disk"
 mkfs.ext4 -q -F "$work/disk"
 
-timeout "${VM_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "${VM_MEM:-1024}" -smp "${VM_CPUS:-2}" \
+timeout "${VM_TIMEOUT:-600}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "${VM_MEM:-1024}" -smp "${VM_CPUS:-2}" \
   -nographic -no-reboot -nic none -drive "file=$work/disk,if=none,id=disk,format=raw,cache=unsafe" -device nvme,drive=disk,serial=disk \
   -kernel "$(ls "$cache"/kernel/boot/vmlinuz-* | tail -n 1)" -initrd "$work/initrd" \
   -append "console=ttyS0 quiet psi=1 panic=-1 cgroup_no_v1=all" </dev/null 2>&1 |

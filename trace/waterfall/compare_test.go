@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"midge/test/golden"
 	"midge/trace"
 	"midge/trace/otlp"
 )
@@ -46,7 +47,7 @@ func TestCompare(t *testing.T) {
 				if err := Compare(&text, before, after, Options{Width: width, All: all}); err != nil {
 					t.Fatal(err)
 				}
-				golden(t, name, text.String())
+				golden.Compare(t, name, text.String())
 				for line := range strings.Lines(text.String()) {
 					if n := displayWidth(strings.TrimSuffix(line, "\n")); n > width {
 						t.Errorf("a line takes %d columns: %s", n, line)

@@ -80,13 +80,12 @@ func formatShort(d time.Duration) string {
 
 // formatWords gives a duration as a sentence has it.
 func formatWords(d time.Duration) string {
-	switch {
-	case d < 10*time.Millisecond:
-		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + " ms"
-	case d < time.Minute:
-		return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + " s"
+	short := formatShort(d)
+	if d >= time.Minute {
+		return short
 	}
-	return formatShort(d)
+	number := strings.TrimRight(short, "ms")
+	return number + " " + short[len(number):]
 }
 
 // formatBytes gives bytes in multiples of 1024.

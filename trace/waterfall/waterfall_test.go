@@ -1,42 +1,20 @@
 package waterfall
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
+	"midge/test/golden"
 	"midge/trace"
 	"midge/trace/otlp"
 )
-
-var update = flag.Bool("update", false, "write the golden files of testdata anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s: -want +got:\n%s", path, diff)
-	}
-}
 
 var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -153,7 +131,7 @@ func TestPictures(t *testing.T) {
 				file := fmt.Sprintf("%s-%d-%s.txt", name, width, encoding)
 				t.Run(file, func(t *testing.T) {
 					text := draw(t, spans, Options{Width: width, UTF8: utf})
-					golden(t, file, text)
+					golden.Compare(t, file, text)
 					for line := range strings.Lines(text) {
 						line = strings.TrimSuffix(line, "\n")
 						if n := displayWidth(line); n > width {

@@ -268,6 +268,13 @@ func touch(c *call) int {
 		}
 		modified = parsed
 	}
+	if text, ok := options['t']; ok {
+		parsed, err := time.Parse("200601021504.05", text)
+		if err != nil {
+			return c.fail(1, "invalid date '%s'", text)
+		}
+		modified = parsed
+	}
 	status := 0
 	for _, name := range names {
 		_, err := c.files().openFile(c.program.path(name), creating, 0o644)

@@ -1,9 +1,6 @@
 package machine
 
-import (
-	"io/fs"
-	"slices"
-)
+import "io/fs"
 
 // NewImage makes a tree with the commands of the machine in /bin, an /etc and a
 // /tmp: what a small image of a registry has.
@@ -29,8 +26,15 @@ func (t *Tree) must(err error) {
 	}
 }
 
-// MakeDevices makes /dev in a file system.
+// MakeDevices makes /dev in a file system, and what there is of /proc: that the
+// machine has no network but loopback.
 func (f *FileSystem) MakeDevices() error {
+	if err := f.MkdirAll("/proc/net"); err != nil {
+		return err
+	}
+	if err := f.WriteFile("/proc/net/dev", []byte("Inter-| Receive | Transmit\n    lo: 0 0 0 0\n"), 0o444); err != nil {
+		return err
+	}
 	if err := f.MkdirAll("/dev"); err != nil {
 		return err
 	}
@@ -43,14 +47,4 @@ func (f *FileSystem) MakeDevices() error {
 		}
 	}
 	return nil
-}
-
-// Commands lists the names of the machine's commands, in order.
-func Commands() []string {
-	var names []string
-	for name := range commands {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -258,7 +258,10 @@ func (s *shell) fork(prepare func(*program), run func(*shell)) (*program, error)
 // converse reads commands from stdin and runs each before it reads on. On a
 // terminal it prompts.
 func (s *shell) converse() int {
-	s.interactive = s.interactive || s.isTerminal(0)
+	interactive := s.interactive || s.isTerminal(0)
+	s.program.mu.Lock()
+	s.interactive = interactive
+	s.program.mu.Unlock()
 	return s.untilExit(func() {
 		var text strings.Builder
 		for {
@@ -266,6 +269,7 @@ func (s *shell) converse() int {
 			line, err := s.readLine(0)
 			text.WriteString(line)
 			if err == errInterrupted {
+				s.checkSignals()
 				fmt.Fprintln(s.program.writer(2))
 				text.Reset()
 				continue

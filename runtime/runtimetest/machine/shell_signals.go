@@ -12,8 +12,9 @@ import (
 func (s *shell) take(signal string) bool {
 	s.program.mu.Lock()
 	_, trapped := s.trapped(signal)
+	interactive := s.interactive
 	s.program.mu.Unlock()
-	if !trapped && !(s.interactive && (signal == "INT" || signal == "TERM" || signal == "QUIT")) {
+	if !trapped && !(interactive && (signal == "INT" || signal == "TERM" || signal == "QUIT")) {
 		return false
 	}
 	select {
