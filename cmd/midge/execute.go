@@ -129,6 +129,7 @@ func (p *program) execute(ctx context.Context, request execute.Request) error {
 		fmt.Fprintln(p.stdout, outcome.BuildID)
 		return nil
 	}
+	p.sayHeld(ctx, c, outcome)
 	return outcomeError(outcome, err)
 }
 
