@@ -76,6 +76,7 @@ type VolumeInfo struct {
 	ContainerHandle string // "" unless Type is container
 	Path            string // where it is mounted, "" when it is not
 	ParentHandle    string // the volume below a copy-on-write one
+	CacheKey        string // "" unless Type is cache
 }
 
 // TaskProcessID is the id of the process that is a container's task.

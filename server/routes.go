@@ -34,6 +34,7 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+team, s.inTeam(viewer, s.getTeam))
 
 	mux.HandleFunc("POST "+team+"/artifacts", s.inTeam(member, patient(s.createArtifact)))
+	mux.HandleFunc("GET "+team+"/artifacts", s.inTeam(viewer, s.listArtifacts))
 	mux.HandleFunc("GET "+team+"/artifacts/{artifact}", s.inTeam(member, patient(s.getArtifact)))
 	trees := s.treeHandler(team + "/artifacts")
 	mux.HandleFunc("POST "+team+"/artifacts/{rest...}", s.inTeam(member, patient(trees.ServeHTTP)))
