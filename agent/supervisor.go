@@ -53,6 +53,7 @@ type supervisor struct {
 	open      map[*net.UnixConn]struct{}
 	processes map[string]*process
 	stopping  bool
+	worked    bool // a process was started before
 
 	// stop has the time by which the container is to be down, from those who ask.
 	stop chan time.Time
@@ -309,6 +310,7 @@ func (s *supervisor) startProcess(spec Process) error {
 		return errors.Join(errStopping, p.discard())
 	}
 	s.processes[spec.ID] = p
+	p.watch = s.watchUsage()
 	s.mu.Unlock()
 	err = p.start(s.first, pid1.Start{
 		ID:           spec.ID,
@@ -328,6 +330,7 @@ func (s *supervisor) startProcess(spec Process) error {
 		s.mu.Lock()
 		delete(s.processes, spec.ID)
 		s.mu.Unlock()
+		p.watch.finish()
 		return errors.Join(err, p.discard())
 	}
 	p.pump()
