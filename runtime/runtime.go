@@ -111,6 +111,11 @@ type ContainerSpec struct {
 	Inputs  []Input
 	Outputs []Output
 	Caches  []Cache
+
+	// Progress, if it is not nil, is called with a line for the user, without its
+	// end, while something takes its time: an image that is pulled. Calls do not
+	// overlap, and end before FindOrCreateContainer returns.
+	Progress func(line string)
 }
 
 // ImageSpec says what a container's root file system is. One of its fields is set.
@@ -201,7 +206,8 @@ type ProcessSpec struct {
 	ID string
 
 	// Path is an executable: absolute, relative to the working directory when it
-	// has a slash, else looked up in the PATH of Env.
+	// has a slash, else looked up in the PATH of Env. "" is the image's entrypoint,
+	// before Args or, without any, the image's own arguments.
 	Path string
 	Args []string
 
