@@ -312,10 +312,11 @@ func (s *supervisor) startProcess(spec Process) error {
 	s.processes[spec.ID] = p
 	p.watch = s.watchUsage()
 	s.mu.Unlock()
+	path, args := s.config.command(spec)
 	err = p.start(s.first, pid1.Start{
 		ID:           spec.ID,
-		Path:         spec.Path,
-		Args:         spec.Args,
+		Path:         path,
+		Args:         args,
 		Env:          append(slices.Clip(s.config.Env), spec.Env...),
 		WorkingDir:   s.config.WorkingDir,
 		Dir:          spec.Dir,
@@ -335,6 +336,22 @@ func (s *supervisor) startProcess(spec Process) error {
 	}
 	p.pump()
 	return nil
+}
+
+// command is what a process runs: what it says, or what the image does.
+func (c Config) command(p Process) (path string, args []string) {
+	if p.Path != "" {
+		return p.Path, p.Args
+	}
+	args = p.Args
+	if len(args) == 0 {
+		args = c.Arguments
+	}
+	argv := slices.Concat(c.Entrypoint, args)
+	if len(argv) == 0 {
+		return "", nil
+	}
+	return argv[0], argv[1:]
 }
 
 func firstOf(a, b string) string {

@@ -250,7 +250,6 @@ func TestFailedContainersLeaveNothing(t *testing.T) {
 		"rootfs by dots":     {spec: rootfsSpec("raw://" + allowed + "/../../usr"), want: "not allowed"},
 		"rootfs missing":     {spec: rootfsSpec("raw://" + allowed + "/missing"), want: "no such file"},
 		"rootfs of the net":  {spec: rootfsSpec("docker:///busybox"), want: "raw:///DIR"},
-		"registry":           {spec: runtime.ContainerSpec{Image: runtime.ImageSpec{Registry: &runtime.RegistryImage{}}}, want: "not supported yet"},
 		"mount point leaves": {
 			spec: runtime.ContainerSpec{
 				Image:   runtime.ImageSpec{RootfsURI: "raw://" + leaving},
