@@ -23,6 +23,7 @@ func (s *Server) routes() http.Handler {
 	s.buildRoutes(mux)
 	s.workerRoutes(mux)
 	s.pipelineRoutes(mux)
+	s.browserRoutes(mux)
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, "%s", r.URL.Path) })
 	return s.everyAnswer(mux)
