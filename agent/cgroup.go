@@ -18,32 +18,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Cgroup is a container's directory in every cgroup hierarchy of the machine:
-// one on version 2, one a controller on version 1, both on a hybrid.
-type Cgroup struct {
-	dirs map[string]string // by controller; "" is version 2's
+// Hierarchies are the machine's cgroup hierarchies: one on version 2, one a
+// controller on version 1, both on a hybrid.
+type Hierarchies struct {
+	tops map[string]string // directories by controller; "" is version 2's
 }
 
-// FindCgroup gives the cgroup of that path below every hierarchy's root. It need not exist.
-func FindCgroup(path string) (Cgroup, error) {
+// FindHierarchies finds where they are mounted.
+func FindHierarchies() (Hierarchies, error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {
-		return Cgroup{}, fmt.Errorf("find the cgroup hierarchies: %w", err)
+		return Hierarchies{}, fmt.Errorf("find the cgroup hierarchies: %w", err)
 	}
-	c := Cgroup{dirs: make(map[string]string)}
+	h := Hierarchies{tops: make(map[string]string)}
 	for _, m := range mounts {
-		dir := filepath.Join(m.Mountpoint, path)
 		if m.FSType == "cgroup2" {
-			c.dirs[""] = dir
+			h.tops[""] = m.Mountpoint
 			continue
 		}
 		for option := range strings.SplitSeq(m.VFSOptions, ",") {
 			if option != "rw" && option != "ro" {
-				c.dirs[option] = dir
+				h.tops[option] = m.Mountpoint
 			}
 		}
 	}
-	return c, nil
+	return h, nil
+}
+
+// A Cgroup is a container's directory in every hierarchy.
+type Cgroup struct {
+	dirs map[string]string // by controller
+}
+
+// Cgroup gives the cgroup of that path below every hierarchy's top. It need not exist.
+func (h Hierarchies) Cgroup(path string) Cgroup {
+	c := Cgroup{dirs: make(map[string]string, len(h.tops))}
+	for controller, top := range h.tops {
+		c.dirs[controller] = filepath.Join(top, path)
+	}
+	return c
 }
 
 // OOMKills counts the processes that the kernel has killed there for memory.
@@ -78,7 +91,8 @@ func parseOOMKills(b []byte) (int64, error) {
 	return 0, scanner.Err()
 }
 
-// Remove kills every process of the cgroup and of those below it, and removes all of them.
+// Remove kills every process of the cgroup and of those below it, and removes all of
+// them. What is gone already is no error.
 func (c Cgroup) Remove(ctx context.Context) error {
 	var errs []error
 	for _, dir := range c.dirs {

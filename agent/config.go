@@ -13,9 +13,8 @@ import (
 type Config struct {
 	// ID is what the OCI runtime calls the container.
 	ID string `json:"id"`
-	// Runtime is the OCI runtime's program, RuntimeRoot where it keeps its state.
-	Runtime     string `json:"runtime"`
-	RuntimeRoot string `json:"runtime_root"`
+	// Runtime is the OCI runtime's program.
+	Runtime string `json:"runtime"`
 	// Cgroup is the container's cgroup, as an absolute path below every hierarchy's root.
 	Cgroup string `json:"cgroup"`
 	// Stage is a directory of the machine in whose place, for the supervisor alone,

@@ -22,7 +22,8 @@ type ociContainer struct {
 }
 
 // createContainer has the runtime make and start the container in dir, its first
-// process inheriting the socket. A container that could not be made is gone.
+// process inheriting the socket. What the runtime remembers of it is on the stage,
+// where nobody else sees it and nothing stays: the runtime is not asked again.
 func createContainer(ctx context.Context, dir string, config Config, inherited *os.File) (*ociContainer, error) {
 	// The runtime leaves the first process to this one.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -39,7 +40,7 @@ func createContainer(ctx context.Context, dir string, config Config, inherited *
 	}
 	client := &runc.Runc{
 		Command:      config.Runtime,
-		Root:         config.RuntimeRoot,
+		Root:         filepath.Join(config.Stage, "oci"),
 		Log:          runtimeLog,
 		LogFormat:    runc.JSON,
 		PdeathSignal: syscall.SIGKILL,
@@ -97,21 +98,4 @@ func lastLogged(path string) string {
 		}
 	}
 	return last
-}
-
-// RemoveRuntimeState ends whatever runs in the container and removes its cgroups
-// and what the runtime keeps of it. It does without the runtime, which may have been
-// killed before it had written down what there is. What is gone already is no error.
-func RemoveRuntimeState(ctx context.Context, config Config) error {
-	if config.ID == "" || config.Cgroup == "" {
-		return nil
-	}
-	cgroup, err := FindCgroup(config.Cgroup)
-	if err != nil {
-		return err
-	}
-	if err := cgroup.Remove(ctx); err != nil {
-		return err
-	}
-	return os.RemoveAll(filepath.Join(config.RuntimeRoot, config.ID))
 }

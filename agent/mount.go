@@ -105,7 +105,12 @@ func (m Mount) mount(users *os.File) error {
 		if err != nil {
 			return fmt.Errorf("mount %s: %w", m.Target, err)
 		}
-		options += ",upperdir=" + above[0] + ",workdir=" + above[1]
+		// What a container writes does not outlive the machine, so nothing is written
+		// to the disk for its sake; what tells that of it is removed when it is mounted again.
+		if err := os.RemoveAll(filepath.Join(m.Work, "work")); err != nil {
+			return fmt.Errorf("mount %s: %w", m.Target, err)
+		}
+		options += ",volatile,upperdir=" + above[0] + ",workdir=" + above[1]
 		flags = 0
 	}
 	if err := unix.Mount("overlay", m.Target, "overlay", flags, options); err != nil {

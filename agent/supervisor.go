@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -91,15 +90,13 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if s.config, err = ReadConfig(s.dir); err != nil {
 		return err
 	}
-	// A supervisor that was killed may have left a container.
-	if left, err := exists(filepath.Join(s.config.RuntimeRoot, s.config.ID)); err != nil {
+	hierarchies, err := FindHierarchies()
+	if err != nil {
 		return err
-	} else if left {
-		if err := RemoveRuntimeState(ctx, s.config); err != nil {
-			return err
-		}
 	}
-	if s.cgroup, err = FindCgroup(s.config.Cgroup); err != nil {
+	s.cgroup = hierarchies.Cgroup(s.config.Cgroup)
+	// A supervisor that was killed may have left a container.
+	if err := s.cgroup.Remove(ctx); err != nil {
 		return err
 	}
 	if s.listener, err = listen(); err != nil {
@@ -212,7 +209,7 @@ func (s *supervisor) endProcesses(ctx context.Context, deadline time.Time) {
 }
 
 // close takes the container down: nothing of it runs after that, and it has
-// neither a cgroup nor a place in the runtime's state.
+// no cgroup.
 func (s *supervisor) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	if s.first != nil {
@@ -223,7 +220,7 @@ func (s *supervisor) close(ctx context.Context) error {
 		<-s.first.Gone()
 	}
 	s.recordRest()
-	err := RemoveRuntimeState(ctx, s.config)
+	err := s.cgroup.Remove(ctx)
 	close(s.down)
 	return err
 }

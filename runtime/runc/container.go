@@ -126,11 +126,8 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	if err := c.client.Stop(ctx, 0); err != nil {
 		return err
 	}
-	config, err := agent.ReadConfig(c.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := agent.RemoveRuntimeState(ctx, config); err != nil {
+	// A supervisor that was killed may have left what it made.
+	if err := w.hierarchies.Cgroup(w.cgroup(handle)).Remove(ctx); err != nil {
 		return err
 	}
 	r, err := w.readRecord(handle)

@@ -112,18 +112,17 @@ func (w *Worker) launch(ctx context.Context, dir string) error {
 
 func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, volumes []volume) agent.Config {
 	config := agent.Config{
-		ID:          spec.Handle,
-		Runtime:     w.runtime,
-		RuntimeRoot: w.runtimeRoot(),
-		Cgroup:      w.cgroup(spec.Handle),
-		Stage:       s.place,
-		Mounts:      s.mounts,
-		Rootfs:      s.rootfs(),
-		WorkingDir:  spec.Dir,
-		Env:         spec.Env,
-		User:        spec.User,
-		Own:         []string{spec.Dir},
-		Privileged:  spec.Privileged,
+		ID:         spec.Handle,
+		Runtime:    w.runtime,
+		Cgroup:     w.cgroup(spec.Handle),
+		Stage:      s.place,
+		Mounts:     s.mounts,
+		Rootfs:     s.rootfs(),
+		WorkingDir: spec.Dir,
+		Env:        spec.Env,
+		User:       spec.User,
+		Own:        []string{spec.Dir},
+		Privileged: spec.Privileged,
 	}
 	if s.mapped {
 		config.RootUID, config.RootGID = int(w.users.uids.start), int(w.users.gids.start)

@@ -49,7 +49,7 @@ func takeInventory(t testing.TB, stateDir string) inventory {
 		t.Fatal(err)
 	}
 	i.processes = processesOf(t, stateDir, cgroup)
-	for _, kind := range []string{"containers", "volumes", "oci"} {
+	for _, kind := range []string{"containers", "volumes"} {
 		left, err := filepath.Glob(filepath.Join(stateDir, kind, "*"))
 		if err != nil {
 			t.Fatal(err)

@@ -70,6 +70,7 @@ type Worker struct {
 	started       time.Time
 	stage         string // where supervisors mount what containers are made of
 	users         *userNamespace
+	hierarchies   agent.Hierarchies
 	host          *hostImage // nil when it is off
 	caches        *cacheStore
 	changes       keyedMutex // by container handle
@@ -112,12 +113,15 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		volumeUses: make(map[string]int),
 		releases:   make(map[string][]func()),
 	}
-	for _, dir := range []string{w.runtimeRoot(), w.path("containers"), w.path("volumes")} {
+	for _, dir := range []string{w.path("containers"), w.path("volumes")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the worker's state directory: %w", err)
 		}
 	}
 	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
+		return nil, err
+	}
+	if w.hierarchies, err = agent.FindHierarchies(); err != nil {
 		return nil, err
 	}
 	if w.users, err = openUserNamespace(options.Agent); err != nil {
@@ -176,7 +180,6 @@ func (w *Worker) path(elements ...string) string {
 	return filepath.Join(append([]string{w.options.StateDir}, elements...)...)
 }
 
-func (w *Worker) runtimeRoot() string               { return w.path("oci") }
 func (w *Worker) containerDir(handle string) string { return w.path("containers", handle) }
 
 // Name implements runtime.Worker.

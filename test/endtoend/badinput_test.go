@@ -66,7 +66,7 @@ func TestUnreadableFile(t *testing.T) {
 	}
 	run("login", "-t", "remote", "-c", s.url(), "-u", "ana", "-p", "secret").want(t, 0)
 	task := s.script("task", "true", "inputs: [{name: src}]\n")
-	run("execute", "-t", "remote", "-c", task, "-i", "src=src").wantError(t, 1, "may not read secret")
+	run("execute", "-t", "remote", "-c", task, "-i", "src=src").wantError(t, 1, `"secret": permission denied`)
 	run("builds", "-t", s.target()).wantError(t, 1, "may not use", "group midge")
 }
 

@@ -96,7 +96,7 @@ test -z "$(ls -A /home)$(ls -A /root)"
 for hidden in /etc/shadow /etc/gshadow %s %s; do
   if head -c 1 $hidden || ls $hidden/*; then echo "$hidden is in sight"; exit 1; fi
 done
-touch /usr/bin/mine /etc/mine
+touch /usr/bin/mine /etc/mine || true
 echo done`, secret, s.path("data")), "")
 	s.midge("execute", "-c", task).want(t, 0, "done")
 	for _, path := range []string{"/usr/bin/mine", "/etc/mine"} {

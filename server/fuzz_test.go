@@ -1,0 +1,78 @@
+package server
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/url"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+func FuzzBuildFilter(f *testing.F) {
+	for _, query := range []string{"", "limit=2&to=3", "timestamps=true&from=1&to=2", "since=3&until=4", "status=failed&status=x", "limit=-1", "limit=99999999999"} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		filter, err := buildFilter(values)
+		if err == nil && (filter.Limit < 1 || filter.Limit > maxPage || filter.Since < 0 || filter.Until < 0) {
+			t.Errorf("%q gave %+v", query, filter)
+		}
+	})
+}
+
+func FuzzParseLocalUser(f *testing.F) {
+	for _, text := range []string{"ann:secret", "ann:$2a$10$x", "ann", ":", "a b:c"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		user, err := ParseLocalUser(text)
+		if err == nil && user.Name+":"+user.Password != text {
+			t.Errorf("%q gave %+v", text, user)
+		}
+	})
+}
+
+// Whatever is sent as an archive ends, and what it takes is bounded.
+func FuzzDecompress(f *testing.F) {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := io.WriteString(w, "hello"); err != nil {
+		f.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, archive := range [][]byte{zipped.Bytes(), encoder.EncodeAll([]byte("hello"), nil), []byte("hello"), {}, gzipMagic, zstdMagic} {
+		f.Add(archive)
+	}
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		reader, err := decompress(bytes.NewReader(archive))
+		if err != nil {
+			return
+		}
+		defer reader.Close()
+		// An error is as good as an end; to panic or to hang is neither.
+		_, _ = io.Copy(io.Discard, io.LimitReader(reader, 64<<20))
+	})
+}
+
+func FuzzAcceptsZstd(f *testing.F) {
+	for _, accepts := range []string{"", "gzip", "zstd", "gzip, zstd;q=0.5", "zstd;q=0", "zstd ; q=0", ",,;"} {
+		f.Add(accepts)
+	}
+	f.Fuzz(func(t *testing.T, accepts string) {
+		if acceptsZstd(accepts) && !bytes.Contains([]byte(accepts), []byte("zstd")) {
+			t.Errorf("%q does not name zstd", accepts)
+		}
+	})
+}
