@@ -330,6 +330,9 @@ func (s *supervisor) startProcess(spec Process) error {
 		s.mu.Unlock()
 		return errors.Join(err, p.discard())
 	}
+	if spec.Sample {
+		p.sampling = startSampling(s.container.pid)
+	}
 	p.pump()
 	return nil
 }
