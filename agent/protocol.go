@@ -67,6 +67,8 @@ type Process struct {
 	Scrollback int64 `json:"scrollback,omitempty"`
 	// EndTree ends with the process all that it has started.
 	EndTree bool `json:"end_tree,omitempty"`
+	// Sample has kept what the container uses while the process runs.
+	Sample bool `json:"sample,omitempty"`
 }
 
 // ErrorKind says what a request failed for.

@@ -334,6 +334,9 @@ func (s *supervisor) startProcess(spec Process) error {
 		p.watch.finish()
 		return errors.Join(err, p.discard())
 	}
+	if spec.Sample {
+		p.sampling = startSampling(s.container.pid)
+	}
 	p.pump()
 	return nil
 }

@@ -270,6 +270,11 @@ type Process interface {
 	// Wait gives the exit status once the process has ended and all it has
 	// written is in Output. Many may wait; ctx ends the waiting alone.
 	Wait(ctx context.Context) (ExitStatus, error)
+
+	// Usage gives what the container used while the process ran, once Wait has given
+	// how that ended. It is nil when it is not known: before, of every process but
+	// the one of TaskProcessID, and on a worker that cannot tell.
+	Usage(ctx context.Context) (*api.ResourceUsage, error)
 }
 
 // Signal is a signal's name, without SIG.
