@@ -23,6 +23,7 @@ func (s *Server) routes() http.Handler {
 	s.buildRoutes(mux)
 	s.workerRoutes(mux)
 	s.pipelineRoutes(mux)
+	s.browserRoutes(mux)
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, "%s", r.URL.Path) })
 	return s.everyAnswer(mux)
@@ -42,6 +43,7 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+team+"/containers", s.inTeam(viewer, s.listContainers))
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))
 	mux.HandleFunc("GET "+team+"/containers/{container}/hijack", s.inTeam(member, s.hijackContainer))
+	mux.HandleFunc("GET "+team+"/sessions", s.inTeam(member, s.listSessions))
 	mux.HandleFunc("GET "+team+"/volumes", s.inTeam(viewer, s.listVolumes))
 
 	mux.HandleFunc("DELETE "+team+"/tasks/{step}/cache", s.inTeam(pipelineOperator, s.clearTaskCache))
@@ -60,6 +62,8 @@ func (s *Server) buildRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+build+"/artifacts", s.loggedIn(s.buildArtifacts))
 	mux.HandleFunc("GET "+build+"/events", s.loggedIn(s.buildEvents))
 	mux.HandleFunc("PUT "+build+"/abort", s.loggedIn(s.abortBuild))
+	mux.HandleFunc("PUT "+build+"/hold", s.loggedIn(s.holdBuild))
+	mux.HandleFunc("DELETE "+build+"/hold", s.loggedIn(s.releaseBuild))
 }
 
 func (s *Server) workerRoutes(mux *http.ServeMux) {

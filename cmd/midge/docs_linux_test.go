@@ -64,7 +64,7 @@ func examplesIn(text string) []example {
 }
 
 var (
-	heading = regexp.MustCompile("(?m)^### (\\w+)$")
+	heading = regexp.MustCompile(`(?m)^### (\w+)$`)
 	named   = regexp.MustCompile("`(\\w+)`")
 )
 

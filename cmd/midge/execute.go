@@ -139,6 +139,9 @@ func (p *program) execute(ctx context.Context, request execute.Request, earlier 
 		fmt.Fprintln(p.stdout, outcome.BuildID)
 		return nil
 	}
+	if view.records == nil {
+		p.sayHeld(ctx, c, outcome)
+	}
 	return p.conclude(ctx, c, outcome, err, view)
 }
 

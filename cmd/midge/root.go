@@ -39,7 +39,8 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		&cobra.Group{ID: groupOther, Title: "What a server has:"},
 	)
 	for _, command := range []*cobra.Command{
-		newExecuteCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
+		newExecuteCommand(p), newHijackCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
+		newHoldCommand(p), newReleaseCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
