@@ -53,10 +53,13 @@ func (s *Server) ingest(ctx context.Context, team string, body io.Reader) (api.A
 
 // getArtifact sends the artifact of the path as an archive.
 func (s *Server) getArtifact(w http.ResponseWriter, r *http.Request) {
-	artifact, ok := s.artifactOfPath(w, r)
-	if !ok {
-		return
+	if artifact, ok := s.artifactOfPath(w, r); ok {
+		s.sendArtifact(w, r, artifact)
 	}
+}
+
+// sendArtifact sends an artifact as an archive.
+func (s *Server) sendArtifact(w http.ResponseWriter, r *http.Request, artifact state.Artifact) {
 	tree, err := s.artifacts.Open(r.Context(), artifact.Team, artifact.Digest)
 	if err != nil {
 		s.fail(w, r, err)
