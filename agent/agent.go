@@ -36,6 +36,7 @@ const (
 	specFile    = "process.json" // of a process
 	spoolDir    = "output"
 	exitFile    = "exit.json"
+	usageFile   = "usage.json"
 	runtimeLogs = "runtime.log"
 )
 

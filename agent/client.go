@@ -21,6 +21,7 @@ import (
 	"midge/agent/frame"
 	"midge/agent/pid1"
 	"midge/agent/record"
+	"midge/api"
 )
 
 // ErrDown tells that the container is not up: it has no supervisor.
@@ -183,6 +184,20 @@ func (c *Client) exit(id string) (Exit, bool, error) {
 		return Exit{}, false, nil
 	}
 	return exit, err == nil, err
+}
+
+// Usage gives what the container used while a process ran, as it is recorded; nil
+// when nothing is.
+func (c *Client) Usage(id string) (*api.ResourceUsage, error) {
+	path, err := processPath(c.dir, id)
+	if err != nil {
+		return nil, err
+	}
+	used, err := record.Read[*api.ResourceUsage](filepath.Join(path, usageFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return used, err
 }
 
 // isEnd tells whether err says that the process's supervisor is no more: there is

@@ -28,6 +28,7 @@ type process struct {
 	spec    Process
 	dir     string
 	started time.Time
+	watch   *usageWatch
 	// oomKills is what the container's cgroup had counted before the process.
 	oomKills int64
 
@@ -37,7 +38,8 @@ type process struct {
 	input   *processInput // nil when it takes none
 	master  *os.File      // of its terminal, nil when it has none
 
-	ended chan struct{} // closed once its exit status is on disk
+	sampling *sampling     // of what the container uses meanwhile, nil for none
+	ended    chan struct{} // closed once its exit status is on disk
 
 	mu        sync.Mutex
 	spool     *spool.Writer
@@ -295,12 +297,15 @@ func (p *process) end(exit Exit) {
 
 func (p *process) finish(exit Exit) {
 	<-p.pumping
+	// Before the end is on disk, after which the container may go.
+	p.recordUsage()
 	for _, o := range p.outputs {
 		// A file that has no deadlines is at its end already.
 		_ = o.file.SetReadDeadline(time.Unix(0, 1))
 	}
 	p.pumps.Wait()
 	p.closeStreams()
+	exit.Usage = p.watch.finish()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -315,6 +320,17 @@ func (p *process) finish(exit Exit) {
 	close(p.ended)
 	for f := range p.followers {
 		f.wake()
+	}
+}
+
+// recordUsage keeps what the container used until now. That it cannot is no reason
+// for the process to have failed.
+func (p *process) recordUsage() {
+	if p.sampling == nil {
+		return
+	}
+	if err := record.Write(filepath.Join(p.dir, usageFile), p.sampling.finish()); err != nil {
+		slog.Error("what the container used is lost", "process", p.spec.ID, "error", err)
 	}
 }
 

@@ -53,6 +53,7 @@ type supervisor struct {
 	open      map[*net.UnixConn]struct{}
 	processes map[string]*process
 	stopping  bool
+	worked    bool // a process was started before
 
 	// stop has the time by which the container is to be down, from those who ask.
 	stop chan time.Time
@@ -309,11 +310,13 @@ func (s *supervisor) startProcess(spec Process) error {
 		return errors.Join(errStopping, p.discard())
 	}
 	s.processes[spec.ID] = p
+	p.watch = s.watchUsage()
 	s.mu.Unlock()
+	path, args := s.config.command(spec)
 	err = p.start(s.first, pid1.Start{
 		ID:           spec.ID,
-		Path:         spec.Path,
-		Args:         spec.Args,
+		Path:         path,
+		Args:         args,
 		Env:          append(slices.Clip(s.config.Env), spec.Env...),
 		WorkingDir:   s.config.WorkingDir,
 		Dir:          spec.Dir,
@@ -328,10 +331,30 @@ func (s *supervisor) startProcess(spec Process) error {
 		s.mu.Lock()
 		delete(s.processes, spec.ID)
 		s.mu.Unlock()
+		p.watch.finish()
 		return errors.Join(err, p.discard())
+	}
+	if spec.Sample {
+		p.sampling = startSampling(s.container.pid)
 	}
 	p.pump()
 	return nil
+}
+
+// command is what a process runs: what it says, or what the image does.
+func (c Config) command(p Process) (path string, args []string) {
+	if p.Path != "" {
+		return p.Path, p.Args
+	}
+	args = p.Args
+	if len(args) == 0 {
+		args = c.Arguments
+	}
+	argv := slices.Concat(c.Entrypoint, args)
+	if len(argv) == 0 {
+		return "", nil
+	}
+	return argv[0], argv[1:]
 }
 
 func firstOf(a, b string) string {

@@ -50,19 +50,19 @@ func newLink(c *client, conn *connection) *link {
 // carry carries frames both ways until the command has ended, which is an *exited,
 // or something else ends the connection, and closes it.
 func (l *link) carry(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var running sync.WaitGroup
+	var receiving, sending sync.WaitGroup
 	ended := make(chan error, 3)
-	run := func(f func(context.Context) error) {
+	run := func(running *sync.WaitGroup, f func(context.Context) error) {
 		running.Go(func() {
 			defer l.guard()
-			ended <- f(ctx)
+			ended <- f(within)
 		})
 	}
-	run(l.receive)
-	run(l.send)
-	run(l.watch)
+	run(&receiving, l.receive)
+	run(&sending, l.send)
+	run(&sending, l.watch)
 	l.wakeSender()
 	var err error
 	select {
@@ -71,22 +71,23 @@ func (l *link) carry(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	l.lostAt = time.Unix(0, l.conn.heard.Load())
-	l.close(ctx, err)
 	cancel()
-	running.Wait()
+	if l.isOver(ctx, err) && (ctx.Err() != nil || l.in.flush(ctx) == nil) {
+		l.leave(&sending)
+	}
+	l.conn.socket.CloseNow()
+	sending.Wait()
+	receiving.Wait()
 	return err
 }
 
-// close closes the connection. Once all of the output is written, the server is
-// told that it need not keep the end of the session for us.
-func (l *link) close(ctx context.Context, err error) {
-	defer l.conn.socket.CloseNow()
-	if !l.isOver(ctx, err) || ctx.Err() == nil && l.in.flush(ctx) != nil {
-		return
-	}
-	leaving, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+// leave sends what is still to be sent, and closes the connection for good. All of the
+// output is written: the server need not keep the end of the session for us.
+func (l *link) leave(sending *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	defer l.conn.closeWhen(leaving)()
+	defer l.conn.closeWhen(ctx)()
+	sending.Wait()
 	l.post(frame{kind: frameEndAck})
 	for f, ok := l.nextControl(); ok; f, ok = l.nextControl() {
 		if l.conn.send(f) != nil {

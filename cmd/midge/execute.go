@@ -10,13 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"midge/client"
 	"midge/execute"
 )
 
 func newExecuteCommand(p *program) *cobra.Command {
 	var request execute.Request
 	var inputs, outputs, mappings []string
-	maxUpload := byteCount(2 << 30)
+	var from string
+	var uploads uploadFlags
 	command := &cobra.Command{
 		Use:     "execute -c TASK [flags] [-- ARGS...]",
 		Aliases: []string{"e"},
@@ -36,6 +38,7 @@ it was aborted.`,
 		Example: `  midge execute -c task.yml -i src=. -o report=./report
   midge execute -c task.yml -i src=. --dry-run       # what would be sent, and what is ignored
   midge execute -c deploy.yml -i built=@12/bin       # with what build 12 has left
+  midge execute --from 12 -i src=.                   # build 12 again, but for what changed in src
   midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
 		Args: func(command *cobra.Command, args []string) error {
 			if command.ArgsLenAtDash() != 0 && len(args) > 0 {
@@ -44,8 +47,14 @@ it was aborted.`,
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) (err error) {
-			if request.Config == "" {
+			if request.Config == "" && from == "" {
 				return errors.New("name the task file with -c, like: midge execute -c task.yml")
+			}
+			earlier := 0
+			if from != "" {
+				if earlier, err = parseBuildID(from); err != nil {
+					return err
+				}
 			}
 			if request.Inputs, err = parseMappings("-i", inputs); err != nil {
 				return err
@@ -58,19 +67,18 @@ it was aborted.`,
 			}
 			request.Args, request.Directory, request.LookupEnv = args, p.directory, p.lookupEnv
 			request.TTY = p.stdout.terminal
-			request.MaxUpload, request.CacheDir = int64(maxUpload), cacheDir()
-			return p.execute(command.Context(), request)
+			view := newExecutionView(p)
+			request.UploadOptions = uploads.options(view)
+			return p.execute(command.Context(), request, earlier, view)
 		},
 	}
 	flags := command.Flags()
 	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute")
+	flags.StringVar(&from, "from", "", "execute an earlier build again, as it was but for what is given: its `id`")
 	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
 	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
-	flags.BoolVar(&request.IncludeIgnored, "include-ignored", false, "send also what git or .midgeignore ignores, all but .git")
-	flags.BoolVar(&request.IncludeGit, "include-git", false, "send also what is named .git")
-	flags.Var(&maxUpload, "max-upload", "how much of an input may be sent without asking, like 500MB: `SIZE`; 0 for any")
-	flags.BoolVar(&request.DryRun, "dry-run", false, "show what of the inputs would be sent and what is ignored, and do no more")
+	uploads.add(flags)
 	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
 	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
 	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
@@ -104,16 +112,10 @@ func parseNames(flag string, texts []string) (map[string]string, error) {
 	return names, err
 }
 
-// execute runs a task and shows how it goes.
-func (p *program) execute(ctx context.Context, request execute.Request) error {
-	view := newExecutionView(p)
+// execute runs a task, of an earlier build if that is not 0, and shows how it goes.
+func (p *program) execute(ctx context.Context, request execute.Request, earlier int, view *executionView) error {
 	defer view.close()
-	request.Confirm = view.confirm
-	execution, err := execute.Prepare(request)
-	if err != nil {
-		return err
-	}
-	c, err := p.client()
+	execution, c, err := p.prepare(ctx, request, earlier)
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,29 @@ func (p *program) execute(ctx context.Context, request execute.Request) error {
 		fmt.Fprintln(p.stdout, outcome.BuildID)
 		return nil
 	}
+	p.sayHeld(ctx, c, outcome)
 	return outcomeError(outcome, err)
+}
+
+// prepare reads what is to be executed. Mistakes in that come before those of the target.
+func (p *program) prepare(ctx context.Context, request execute.Request, earlier int) (*execute.Execution, *client.Client, error) {
+	if earlier != 0 {
+		c, err := p.client()
+		if err != nil {
+			return nil, nil, err
+		}
+		execution, err := execute.Repeat(ctx, c, earlier, request)
+		if err != nil {
+			c.Close()
+		}
+		return execution, c, err
+	}
+	execution, err := execute.Prepare(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := p.client()
+	return execution, c, err
 }
 
 // outcomeError gives the error by which the program exits with a build's status, and

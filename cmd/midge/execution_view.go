@@ -47,7 +47,7 @@ func (v *executionView) observe(progress execute.Progress) {
 		v.advance("downloading "+progress.Output, progress.Bytes, progress.Total)
 	case execute.Received:
 		v.finish("downloading " + progress.Output)
-		v.say(fetchLine(progress.Output, progress.Receipt) + " into " + progress.Directory)
+		v.say(fetchLine(progress.Output, progress.Directory, progress.Receipt))
 	}
 }
 
@@ -67,8 +67,8 @@ func (v *executionView) confirm(large *execute.LargeUploadError) error {
 		return large
 	}
 	v.close()
-	return v.program.confirm(fmt.Sprintf("the input %q would send %s, most of it %s; send it?",
-		large.Input, size(large.Bytes), large.LargestNamed()))
+	return v.program.confirm(fmt.Sprintf("%s would send %s, most of it %s; send it?",
+		large.What, size(large.Bytes), large.LargestNamed()))
 }
 
 // say tells the person something, above the bars if there are any.

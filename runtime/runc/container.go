@@ -49,6 +49,7 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtim
 		Stdin:      spec.Stdin,
 		Scrollback: spec.Scrollback,
 		EndTree:    spec.ID == runtime.TaskProcessID,
+		Sample:     spec.ID == runtime.TaskProcessID,
 	}
 	if spec.TTY != nil {
 		p.TTY = &pid1.Size{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}

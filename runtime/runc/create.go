@@ -1,6 +1,7 @@
 package runc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"midge/agent"
 	"midge/runtime"
+	"midge/runtime/runc/image"
 	"midge/trace"
 )
 
@@ -85,18 +87,21 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 		}
 	}
 	stage := w.newStage(spec, dir)
-	compat, err := w.prepareRootfs(ctx, spec, stage)
+	root, err := w.prepareRootfs(ctx, spec, stage)
 	if err != nil {
 		return err
 	}
 	r := containerRecord{Handle: spec.Handle}
+	if root.image != nil {
+		r.Image = root.image.Digest
+	}
 	if r.Volumes, err = w.prepareVolumes(ctx, spec, stage); err != nil {
 		return err
 	}
-	if err := agent.WriteConfig(dir, w.agentConfig(spec, stage, r.Volumes)); err != nil {
+	if err := agent.WriteConfig(dir, w.agentConfig(spec, stage, root.image, r.Volumes)); err != nil {
 		return err
 	}
-	if err := w.writeRuntimeConfig(spec, stage, compat, r.Volumes); err != nil {
+	if err := w.writeRuntimeConfig(spec, stage, root.compat, r.Volumes); err != nil {
 		return err
 	}
 	if err := w.launch(ctx, dir); err != nil {
@@ -110,7 +115,7 @@ func (w *Worker) launch(ctx context.Context, dir string) error {
 	return agent.Launch(ctx, w.options.Agent, dir, w.users.file)
 }
 
-func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, volumes []volume) agent.Config {
+func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.Image, volumes []volume) agent.Config {
 	config := agent.Config{
 		ID:         spec.Handle,
 		Runtime:    w.runtime,
@@ -123,6 +128,11 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, volumes []vol
 		User:       spec.User,
 		Own:        []string{spec.Dir},
 		Privileged: spec.Privileged,
+	}
+	if from != nil {
+		config.Env = slices.Concat(from.Config.Env, spec.Env)
+		config.User = cmp.Or(spec.User, from.Config.User)
+		config.Entrypoint, config.Arguments = from.Config.Entrypoint, from.Config.Cmd
 	}
 	if s.mapped {
 		config.RootUID, config.RootGID = int(w.users.uids.start), int(w.users.gids.start)

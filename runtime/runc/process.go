@@ -11,6 +11,7 @@ import (
 
 	"midge/agent"
 	"midge/agent/pid1"
+	"midge/api"
 	"midge/runtime"
 )
 
@@ -93,11 +94,20 @@ func (p *process) Wait(ctx context.Context) (runtime.ExitStatus, error) {
 		OOMKilled: exit.OOMKilled,
 		Started:   exit.Started,
 		Ended:     exit.Ended,
+		Usage:     exit.Usage,
 	}
 	if exit.Signal != 0 {
 		status.Signal = signalName(syscall.Signal(exit.Signal))
 	}
 	return status, nil
+}
+
+func (p *process) Usage(context.Context) (*api.ResourceUsage, error) {
+	used, err := p.container.client.Usage(p.id)
+	if err != nil {
+		return nil, p.container.explain(err)
+	}
+	return used, nil
 }
 
 // signalName gives a signal's name without SIG, or its number when it has none.

@@ -16,6 +16,8 @@ const recordFile = "container.json"
 type containerRecord struct {
 	Handle  string   `json:"handle"`
 	Volumes []volume `json:"volumes,omitempty"`
+	// Image is the digest of the image of a store, "" when there is none.
+	Image string `json:"image,omitempty"`
 }
 
 // A volume is a directory that a container mounts.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"midge/runtime"
+	"midge/runtime/runc/image"
 )
 
 // compatLoaders are the loaders of programs of the narrower architecture.
@@ -29,29 +30,43 @@ func needsCompat(layers []string) (bool, error) {
 	return false, nil
 }
 
-// prepareRootfs puts the container's root file system on its stage. compat tells that
-// it has programs of the machine's narrower architecture.
-func (w *Worker) prepareRootfs(_ context.Context, spec runtime.ContainerSpec, s *stage) (compat bool, err error) {
-	image := spec.Image
+// A rootfs is a container's root file system.
+type rootfs struct {
+	// compat tells that it has programs of the machine's narrower architecture.
+	compat bool
+	// image is what it came from, nil for a directory of the machine.
+	image *image.Image
+}
+
+// prepareRootfs puts the container's root file system on its stage.
+func (w *Worker) prepareRootfs(ctx context.Context, spec runtime.ContainerSpec, s *stage) (r rootfs, err error) {
+	var layers []string
 	switch {
-	case image.Host:
+	case spec.Image.Host:
 		if w.host == nil {
-			return false, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
+			return r, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
 		}
-		return w.host.prepare(spec, s)
-	case image.RootfsURI != "":
-		lower, err := w.findRootfs(image.RootfsURI)
-		if err != nil {
-			return false, err
-		}
-		return prepareLayeredRootfs(spec, s, []string{lower})
-	case image.Registry != nil:
-		return false, &runtime.SpecError{Message: "image_resource is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
-	case image.Artifact != nil:
-		return false, &runtime.SpecError{Message: "an image from an input is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
+		r.compat, err = w.host.prepare(spec, s)
+		return r, err
+	case spec.Image.RootfsURI != "":
+		var lower string
+		lower, err = w.findRootfs(spec.Image.RootfsURI)
+		layers = []string{lower}
+	case spec.Image.Registry != nil:
+		r.image, err = w.pull(ctx, spec)
+	case spec.Image.Artifact != nil:
+		r.image, err = w.load(ctx, spec, s.dir)
 	default:
-		return false, &runtime.SpecError{Message: "the container has no image"}
+		err = &runtime.SpecError{Message: "the container has no image"}
 	}
+	if err != nil {
+		return r, err
+	}
+	if r.image != nil {
+		layers = r.image.Layers
+	}
+	r.compat, err = prepareLayeredRootfs(spec, s, layers)
+	return r, err
 }
 
 // findRootfs gives the directory that a rootfs_uri means, which must lie below one

@@ -24,6 +24,7 @@ import (
 
 	"midge/agent"
 	"midge/runtime"
+	"midge/runtime/runc/image"
 )
 
 // Network is how containers reach the network.
@@ -71,6 +72,7 @@ type Worker struct {
 	stage         string // where supervisors mount what containers are made of
 	users         *userNamespace
 	hierarchies   agent.Hierarchies
+	images        *image.Store
 	host          *hostImage // nil when it is off
 	caches        *cacheStore
 	changes       keyedMutex // by container handle
@@ -131,6 +133,12 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		return nil, fmt.Errorf("the file system of %s does not show files with other owners (idmapped mounts): %w", options.StateDir, err)
 	}
 	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
+		return nil, err
+	}
+	if w.images, err = image.Open(w.path("images"), image.Options{}); err != nil {
+		return nil, err
+	}
+	if err := w.holdImages(); err != nil {
 		return nil, err
 	}
 	if options.HostImage {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"midge/api"
 	"midge/runtime"
 	"midge/runtime/runtimetest/machine"
 )
@@ -157,6 +158,30 @@ func (p *process) Signal(ctx context.Context, signal runtime.Signal) error {
 	}
 	p.session.Signal(string(signal))
 	return nil
+}
+
+// Usage tells when the process ended and under which limits it ran: the machine in
+// memory has no counters.
+func (p *process) Usage(context.Context) (*api.ResourceUsage, error) {
+	if p.spec.ID != runtime.TaskProcessID || p.running() {
+		return nil, nil
+	}
+	limits := &api.UsageLimits{}
+	if memory := p.container.spec.Limits.Memory; memory > 0 {
+		limits.MemoryBytes = &memory
+	}
+	if processes := p.container.spec.Limits.Pids; processes > 0 {
+		most := uint64(processes)
+		limits.PIDs = &most
+	}
+	const reason = "a machine in memory does not count it"
+	return &api.ResourceUsage{
+		Samples: []api.Sample{{Timestamp: p.status.Ended}},
+		Limits:  limits,
+		Missing: map[string]string{
+			"cpuStat": reason, "memoryStat": reason, "ioStat": reason, "pidsStat": reason, "netStat": reason,
+		},
+	}, nil
 }
 
 func (p *process) Wait(ctx context.Context) (runtime.ExitStatus, error) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"midge/api"
 	"midge/runtime"
 )
 
@@ -148,6 +149,32 @@ var processTests = map[string]func(*suite, *testing.T){
 			t.Error("the status is 0")
 		}
 	},
+	"Usage": func(s *suite, t *testing.T) {
+		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Limits.Memory = 256 << 20 })
+		spec := script(runtime.TaskProcessID, "read line; echo $line; exit 3")
+		spec.Stdin = true
+		task := start(t, container, spec)
+		checkUsage(t, task.Process, false)
+		other := start(t, container, script("other", "true"))
+		other.wait(t)
+		checkUsage(t, other.Process, false)
+		task.write(t, 0, "go\n")
+		done := task.wait(t)
+		used := checkUsage(t, task.Process, true)
+		last := used.Samples[len(used.Samples)-1].Timestamp
+		if last.Before(done.status.Started) {
+			t.Errorf("the last sample is of %v, and the process started at %v", last, done.status.Started)
+		}
+		if s.options.CanLimitMemory {
+			if used.Limits == nil || used.Limits.MemoryBytes == nil {
+				t.Fatalf("the usage knows no limit of memory: %+v", used.Limits)
+			}
+			equal(t, "the limit", *used.Limits.MemoryBytes, 256<<20)
+		}
+		// It outlives what was sampled.
+		check(t, container.Stop(testContext(t), 0))
+		equal(t, "the samples", len(checkUsage(t, task.Process, true).Samples), len(used.Samples))
+	},
 	"TooManyProcesses": func(s *suite, t *testing.T) {
 		if !s.options.CanLimitPids {
 			return
@@ -158,6 +185,20 @@ var processTests = map[string]func(*suite, *testing.T){
 			t.Error("100 processes began where 20 may be")
 		}
 	},
+}
+
+// checkUsage requires a process to have usage, with samples, or to have none.
+func checkUsage(t *testing.T, process runtime.Process, want bool) *api.ResourceUsage {
+	t.Helper()
+	used, err := process.Usage(testContext(t))
+	check(t, err)
+	switch {
+	case !want && used != nil:
+		t.Errorf("there is usage of process %q: %+v", process.ID(), used)
+	case want && (used == nil || len(used.Samples) == 0):
+		t.Fatalf("there is no usage of process %q: %+v", process.ID(), used)
+	}
+	return used
 }
 
 // checkEnvironment requires what env -0 printed to be what is wanted, the image's
