@@ -23,7 +23,10 @@ import (
 // takes its place.
 type cacheStore struct {
 	dir string
-	mu  sync.Mutex // held while a key's current generation changes
+	mu  sync.Mutex // held while a key's current generation changes, and for held
+	// held counts, for each generation, those who make it and the containers that use it,
+	// whose records may not be there yet.
+	held map[string]int
 }
 
 const cacheFile = "cache.json"
@@ -39,7 +42,7 @@ func openCacheStore(dir string) (*cacheStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the worker's state directory: %w", err)
 	}
-	return &cacheStore{dir: dir}, nil
+	return &cacheStore{dir: dir, held: map[string]int{}}, nil
 }
 
 // handle names a key where a path or a volume's handle is needed.
@@ -59,13 +62,43 @@ func (s *cacheStore) read(handle string) (cacheRecord, error) {
 	return r, err
 }
 
-// current gives the directory with a key's content, "" when it has none.
-func (s *cacheStore) current(key string) (string, error) {
+// current gives the directory with a key's content, "" when it has none. It stays until
+// release is called.
+func (s *cacheStore) current(key string) (dir string, release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	r, err := s.read(cacheHandle(key))
 	if err != nil || r.Generation == "" {
-		return "", err
+		return "", func() {}, err
 	}
-	return filepath.Join(s.keyDir(key), r.Generation), nil
+	dir = filepath.Join(s.keyDir(key), r.Generation)
+	return dir, s.hold(dir), nil
+}
+
+// begin makes an empty generation of a key. It stays until release is called, whether or
+// not it is the key's content by then.
+func (s *cacheStore) begin(key string) (dir string, release func(), err error) {
+	if err := os.MkdirAll(s.keyDir(key), 0o700); err != nil {
+		return "", nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if dir, err = os.MkdirTemp(s.keyDir(key), "generation-"); err != nil {
+		return "", nil, err
+	}
+	return dir, s.hold(dir), nil
+}
+
+// hold keeps a generation from being swept. s.mu is held.
+func (s *cacheStore) hold(dir string) (release func()) {
+	s.held[dir]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.held[dir]--; s.held[dir] == 0 {
+			delete(s.held, dir)
+		}
+	}
 }
 
 // list lists the caches that have content.
@@ -118,14 +151,11 @@ func (w *Worker) keepCache(ctx context.Context, handle string, v volume) error {
 		return err
 	}
 	defer done()
-	keyDir := w.caches.keyDir(v.Key)
-	if err := os.MkdirAll(keyDir, 0o700); err != nil {
-		return err
-	}
-	generation, err := os.MkdirTemp(keyDir, "generation-")
+	generation, release, err := w.caches.begin(v.Key)
 	if err != nil {
 		return err
 	}
+	defer release()
 	if err := copyTree(ctx, dir, generation, v); err != nil {
 		return errors.Join(err, os.RemoveAll(generation))
 	}
@@ -135,7 +165,7 @@ func (w *Worker) keepCache(ctx context.Context, handle string, v volume) error {
 	return w.sweepCache(v.Key)
 }
 
-// sweepCache removes the generations of a key that are neither its content nor
+// sweepCache removes the generations of a key that are neither its content, nor held, nor
 // below a container's cache.
 func (w *Worker) sweepCache(key string) error {
 	w.caches.mu.Lock()
@@ -159,7 +189,7 @@ func (w *Worker) sweepCache(key string) error {
 		}
 	}
 	for _, generation := range generations {
-		if !used[generation] {
+		if !used[generation] && w.caches.held[generation] == 0 {
 			if err := os.RemoveAll(generation); err != nil {
 				return err
 			}

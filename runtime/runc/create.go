@@ -174,7 +174,7 @@ func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec,
 	for i, cache := range spec.Caches {
 		v := w.newVolume(spec, s, cacheVolume, cache.Path, i)
 		v.Key = cache.Key
-		if err := add(w.prepareCache(s, v)); err != nil {
+		if err := add(w.prepareCache(spec.Handle, s, v)); err != nil {
 			return nil, fmt.Errorf("mount cache %q: %w", cache.Path, err)
 		}
 	}
@@ -232,11 +232,12 @@ func (w *Worker) prepareOutput(handle string, s *stage, v volume) (volume, error
 	return v, nil
 }
 
-func (w *Worker) prepareCache(s *stage, v volume) (volume, error) {
-	lower, err := w.caches.current(v.Key)
+func (w *Worker) prepareCache(handle string, s *stage, v volume) (volume, error) {
+	lower, release, err := w.caches.current(v.Key)
 	if err != nil {
 		return v, err
 	}
+	w.hold(handle, release)
 	return prepareLayers(s, v, lower)
 }
 
