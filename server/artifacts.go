@@ -89,6 +89,11 @@ func (s *Server) getArtifact(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, artifact.Artifact)
 		return
 	}
+	s.sendArtifact(w, r, artifact)
+}
+
+// sendArtifact sends an artifact as an archive, or a file of it that the query names.
+func (s *Server) sendArtifact(w http.ResponseWriter, r *http.Request, artifact state.Artifact) {
 	tree, err := s.artifacts.Tree(r.Context(), artifact.Team, artifact.Digest)
 	if err != nil {
 		s.fail(w, r, err)

@@ -7,6 +7,9 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
+
+	"midge/api"
 )
 
 // A page is plain HTML that works without scripts, styles or fonts from elsewhere.
@@ -14,7 +17,26 @@ import (
 //go:embed pages/*.html
 var pageFiles embed.FS
 
-var pageTemplates = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
+var pageTemplates = template.Must(template.New("").Funcs(template.FuncMap{
+	"moment": shownMoment,
+	"took":   shownDuration,
+}).ParseFS(pageFiles, "pages/*.html"))
+
+// shownMoment shows Unix seconds, 0 being not yet.
+func shownMoment(seconds int64) string {
+	if seconds == 0 {
+		return ""
+	}
+	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// shownDuration shows how long a build that has finished has taken.
+func shownDuration(build api.Build) string {
+	if build.EndTime == 0 || build.StartTime == 0 {
+		return ""
+	}
+	return (time.Duration(build.EndTime-build.StartTime) * time.Second).String()
+}
 
 // frame is what every page has.
 type frame struct {

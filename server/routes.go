@@ -24,6 +24,7 @@ func (s *Server) routes() http.Handler {
 	s.workerRoutes(mux)
 	s.pipelineRoutes(mux)
 	s.browserRoutes(mux)
+	s.buildPageRoutes(mux)
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, "%s", r.URL.Path) })
 	return s.everyAnswer(mux)
