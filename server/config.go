@@ -56,6 +56,8 @@ type Config struct {
 
 	// MaxActiveBuilds is how many builds run at once, the others waiting; 0 is no bound.
 	MaxActiveBuilds int
+	// MaxArtifactSize bounds the files of one artifact together, in bytes; 0 is no bound.
+	MaxArtifactSize uint64
 	// AllowPrivileged lets tasks run that ask to be privileged.
 	AllowPrivileged bool
 	// DefaultLimits are for tasks that set none, MaxLimits the highest that a task may

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -144,9 +145,10 @@ func (s *Server) openStores() error {
 		return err
 	}
 	if s.artifacts, err = store.Open(trees, store.Options{
-		Grace:  s.config.UploadGrace,
-		InUse:  s.treesInUse,
-		Logger: s.log,
+		MaxArtifactSize: int64(min(s.config.MaxArtifactSize, math.MaxInt64)),
+		Grace:           s.config.UploadGrace,
+		InUse:           s.treesInUse,
+		Logger:          s.log,
 	}); err != nil {
 		return err
 	}

@@ -275,6 +275,16 @@ func sizeOf(t *testing.T, dir string) (size int64) {
 	return size
 }
 
+// What is larger than the server takes is refused in a sentence, on both ways.
+func TestMaxArtifactSize(t *testing.T) {
+	s := startServer(t, "--max-artifact-size", "1MB")
+	s.write(map[string]string{"src/large": strings.Repeat("x", 2_000_000), "small/file": "x"})
+	s.midge("artifacts", "push", "src").wantError(t, 1, "2000000 bytes", "at most")
+	task := s.script("task", "head -c 2000000 /dev/zero > out/large", "inputs: [{name: src}]\noutputs: [{name: out}]\n")
+	s.midge("execute", "-c", task, "-i", "src=src").wantError(t, 1, `the input "src" cannot be sent`, "at most")
+	s.midge("execute", "-c", task, "-i", "src=small").want(t, 2, "2000000 bytes", "at most")
+}
+
 // On a full disk an output leaves nothing half-written, and is there once there is room.
 func TestFullDisk(t *testing.T) {
 	s := startServer(t)
