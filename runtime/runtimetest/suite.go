@@ -18,7 +18,8 @@ import (
 type Options struct {
 	// Image is an image with /bin/sh and the usual small commands, of coreutils or
 	// busybox: cat, chmod, cp, env, head, id, ln, ls, mkdir, rm, sha256sum, sleep,
-	// stat, stty, touch, uname and yes. Its /etc/passwd has root and nobody, 65534.
+	// stat, stty, touch, uname and yes. Its /etc/passwd has root and nobody, 65534. It
+	// has no entrypoint and nothing else to run of itself.
 	Image runtime.ImageSpec
 
 	// Env is what the image sets in the environment, NAME=VALUE.
