@@ -4,7 +4,7 @@ import "fmt"
 
 // NotFoundError tells that something of that name is not there.
 type NotFoundError struct {
-	Kind string // container, volume, process, path, cache
+	Kind string // worker, container, volume, process, path, cache
 	Name string
 }
 

@@ -38,10 +38,13 @@ type P2PDestination interface {
 type Streamer struct {
 	mu      sync.Mutex
 	flights map[flightKey]*flight
+	remote  map[string]bool // what is known of workers, by name
 }
 
 // NewStreamer makes a streamer. A server has one: two would copy twice.
-func NewStreamer() *Streamer { return &Streamer{flights: map[flightKey]*flight{}} }
+func NewStreamer() *Streamer {
+	return &Streamer{flights: map[flightKey]*flight{}, remote: map[string]bool{}}
+}
 
 // On makes an artifact available on a worker, and gives what to mount there: the
 // artifact itself when it is the worker's own, or lies in a directory of this
@@ -49,7 +52,7 @@ func NewStreamer() *Streamer { return &Streamer{flights: map[flightKey]*flight{}
 // from worker to worker where both offer it, else through this program. Collect
 // leaves the copy alone until release is called, which is due once it is mounted.
 func (s *Streamer) On(ctx context.Context, worker Worker, artifact Artifact) (_ Artifact, release func(), err error) {
-	mountable, err := mounts(ctx, worker, artifact)
+	mountable, err := s.mounts(ctx, worker, artifact)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for artifact %q on worker %q: %w", artifact.Handle(), worker.Name(), err)
 	}
@@ -64,14 +67,33 @@ func (s *Streamer) On(ctx context.Context, worker Worker, artifact Artifact) (_ 
 }
 
 // mounts tells whether a worker mounts the artifact as it is.
-func mounts(ctx context.Context, worker Worker, artifact Artifact) (bool, error) {
+func (s *Streamer) mounts(ctx context.Context, worker Worker, artifact Artifact) (bool, error) {
 	if _, ok := artifact.(Local); ok {
-		info, err := worker.Info(ctx)
-		if err != nil || !info.Remote {
+		remote, err := s.isRemote(ctx, worker)
+		if err != nil || !remote {
 			return err == nil, err
 		}
 	}
 	return has(ctx, worker, artifact.Handle())
+}
+
+// isRemote tells whether a worker does not see the directories of this machine.
+// That never changes, and to ask it costs what its whole info does.
+func (s *Streamer) isRemote(ctx context.Context, worker Worker) (bool, error) {
+	s.mu.Lock()
+	remote, known := s.remote[worker.Name()]
+	s.mu.Unlock()
+	if known {
+		return remote, nil
+	}
+	info, err := worker.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remote[worker.Name()] = info.Remote
+	return info.Remote, nil
 }
 
 func has(ctx context.Context, worker Worker, volume string) (bool, error) {

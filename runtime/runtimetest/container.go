@@ -21,6 +21,7 @@ import (
 type container struct {
 	worker  *Worker
 	spec    runtime.ContainerSpec
+	image   image
 	env     []string // of the image and of the spec
 	user    string
 	files   *machine.FileSystem
@@ -53,12 +54,12 @@ func (w *Worker) newContainer(ctx context.Context, spec runtime.ContainerSpec) (
 	if err := w.fail(CreateContainer, spec.Handle); err != nil {
 		return nil, err
 	}
-	image, err := w.findImage(ctx, spec.Image)
+	image, err := w.findImage(ctx, spec.Image, spec.Progress)
 	if err != nil {
 		return nil, err
 	}
 	c := &container{
-		worker: w, spec: spec, processes: map[string]*process{},
+		worker: w, spec: spec, image: image, processes: map[string]*process{},
 		files: machine.NewFileSystem(image.root),
 		env:   append(slices.Clone(image.env), spec.Env...),
 		user:  spec.User,
@@ -252,11 +253,12 @@ func (c *container) command(spec runtime.ProcessSpec) (machine.Command, error) {
 		return machine.Command{}, &runtime.SpecError{Message: fmt.Sprintf("working directory %q cannot be used", dir), Err: err}
 	}
 	env := c.environment(spec, found)
-	executable, err := c.executable(spec.Path, dir, env)
+	name, args := c.image.command(spec)
+	executable, err := c.executable(name, dir, env)
 	if err != nil {
 		return machine.Command{}, err
 	}
-	command := machine.Command{Path: executable, Args: spec.Args, Env: env, Dir: dir, User: found, Stdin: spec.Stdin}
+	command := machine.Command{Path: executable, Args: args, Env: env, Dir: dir, User: found, Stdin: spec.Stdin}
 	if spec.TTY != nil {
 		command.Terminal = &machine.WindowSize{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
 	}

@@ -14,7 +14,7 @@ import (
 // executable gives the absolute path of a process's command.
 func (c *container) executable(name, dir string, env []string) (string, error) {
 	if name == "" {
-		return "", &runtime.SpecError{Message: "the process has no path to run"}
+		return "", &runtime.SpecError{Message: "the process has no path to run, and its image no entrypoint"}
 	}
 	if strings.Contains(name, "/") {
 		if !path.IsAbs(name) {

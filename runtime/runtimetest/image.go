@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"midge/runtime"
@@ -13,15 +14,32 @@ import (
 
 // image is the root of a container, its own copy, and what processes take from it.
 type image struct {
-	root *machine.Tree
-	env  []string
-	user string
+	root            *machine.Tree
+	env             []string
+	user            string
+	entrypoint, cmd []string
 }
 
-func (w *Worker) findImage(ctx context.Context, spec runtime.ImageSpec) (image, error) {
+// command gives what a process runs: what its spec says, or what the image does.
+func (i image) command(spec runtime.ProcessSpec) (name string, args []string) {
+	if spec.Path != "" {
+		return spec.Path, spec.Args
+	}
+	args = spec.Args
+	if len(args) == 0 {
+		args = i.cmd
+	}
+	whole := slices.Concat(i.entrypoint, args)
+	if len(whole) == 0 {
+		return "", nil
+	}
+	return whole[0], whole[1:]
+}
+
+func (w *Worker) findImage(ctx context.Context, spec runtime.ImageSpec, progress func(string)) (image, error) {
 	switch {
 	case spec.Registry != nil:
-		return w.registryImage(ctx, spec.Registry)
+		return w.registryImage(ctx, spec.Registry, progress)
 	case spec.RootfsURI != "":
 		return w.rootfsImage(ctx, spec.RootfsURI)
 	case spec.Artifact != nil:
@@ -32,10 +50,13 @@ func (w *Worker) findImage(ctx context.Context, spec runtime.ImageSpec) (image, 
 	return image{}, &runtime.SpecError{Message: "no image is given"}
 }
 
-func (w *Worker) registryImage(ctx context.Context, wanted *runtime.RegistryImage) (image, error) {
+func (w *Worker) registryImage(ctx context.Context, wanted *runtime.RegistryImage, progress func(string)) (image, error) {
 	repository, _ := wanted.Source["repository"].(string)
 	if repository == "" {
 		return image{}, &runtime.SpecError{Message: "the image_resource has no source.repository"}
+	}
+	if progress != nil {
+		progress("fetching image " + repository)
 	}
 	if w.config.Images == nil {
 		return image{root: w.image.Copy()}, nil
@@ -45,7 +66,7 @@ func (w *Worker) registryImage(ctx context.Context, wanted *runtime.RegistryImag
 		return image{}, &runtime.SpecError{Message: fmt.Sprintf("the registry has no image %q", repository)}
 	}
 	root, err := w.root(ctx, found.Root)
-	return image{root, found.Env, found.User}, err
+	return image{root, found.Env, found.User, found.Entrypoint, found.Cmd}, err
 }
 
 func (w *Worker) rootfsImage(ctx context.Context, uri string) (image, error) {
@@ -79,8 +100,10 @@ func (w *Worker) artifactImage(ctx context.Context, artifact runtime.Artifact) (
 		return image{}, &runtime.SpecError{Message: "the image has no rootfs directory"}
 	}
 	var metadata struct {
-		Env  []string `json:"env"`
-		User string   `json:"user"`
+		Env        []string `json:"env"`
+		User       string   `json:"user"`
+		Entrypoint []string `json:"entrypoint"`
+		Cmd        []string `json:"cmd"`
 	}
 	file, err := tree.Open("metadata.json")
 	if err != nil {
@@ -94,5 +117,5 @@ func (w *Worker) artifactImage(ctx context.Context, artifact runtime.Artifact) (
 	if err != nil {
 		return image{}, &runtime.SpecError{Message: "the image's metadata.json cannot be read", Err: err}
 	}
-	return image{root, metadata.Env, metadata.User}, nil
+	return image{root, metadata.Env, metadata.User, metadata.Entrypoint, metadata.Cmd}, nil
 }

@@ -16,9 +16,10 @@ import (
 
 // Options says what the suite may expect of a runtime.
 type Options struct {
-	// Image is an image with /bin/sh and the usual small commands: cat, chmod, cp,
-	// env, head, id, kill, ln, ls, mkdir, mv, pwd, rm, seq, sleep, stty, touch, tr,
-	// true, wc and yes. Its /etc/passwd has the users root and nobody.
+	// Image is an image with /bin/sh and the usual small commands, of coreutils or
+	// busybox: cat, chmod, cp, env, head, id, ln, ls, mkdir, rm, sha256sum, sleep,
+	// stat, stty, touch, uname and yes. Its /etc/passwd has root and nobody, 65534. It
+	// has no entrypoint and nothing else to run of itself.
 	Image runtime.ImageSpec
 
 	// Env is what the image sets in the environment, NAME=VALUE.

@@ -17,6 +17,14 @@ var executableTests = map[string]func(*suite, *testing.T){
 		_, err := container.Run(testContext(t), runtime.ProcessSpec{ID: "other", Path: "mine", Env: []string{"PATH=/bin"}})
 		wantExecutableError(t, err, false)
 	},
+	"WithoutAPath": func(s *suite, t *testing.T) {
+		container := s.container(t, nil)
+		done := run(t, container, runtime.ProcessSpec{ID: "args", Args: []string{"sh", "-c", "exit 5"}})
+		equal(t, "the status", done.status.Code, 5)
+		if _, err := container.Run(testContext(t), runtime.ProcessSpec{ID: "nothing"}); err == nil {
+			t.Error("neither a path nor arguments gave no error")
+		}
+	},
 	"RelativeWithASlash": func(s *suite, t *testing.T) {
 		container := s.container(t, nil)
 		runScript(t, container, `mkdir -p sub; printf '#!/bin/sh\npwd\n' > sub/run; chmod +x sub/run`)

@@ -28,7 +28,9 @@ var processTests = map[string]func(*suite, *testing.T){
 			runtime.SignalInterrupt: 2, runtime.SignalTerminate: 15, runtime.SignalKill: 9,
 			runtime.SignalHangup: 1, runtime.SignalQuit: 3,
 		} {
-			process := start(t, container, script("killed-"+strings.ToLower(string(signal)), "echo ready; while :; do sleep 1000; done"))
+			// A shell handles some signals, and only at certain times.
+			process := start(t, container, cat("killed-"+strings.ToLower(string(signal))))
+			process.write(t, 0, "ready")
 			process.await(t, "ready")
 			process.signal(t, signal)
 			done := process.wait(t)

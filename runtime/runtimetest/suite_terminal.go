@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,8 +31,20 @@ var terminalTests = map[string]func(*suite, *testing.T){
 	"Size": func(s *suite, t *testing.T) {
 		container := s.container(t, nil)
 		equal(t, "the size", run(t, container, onTerminal("size", "stty size", 123, 45)).stdout, "45 123\r\n")
-		equal(t, "the size", run(t, container, onTerminal("none", "stty size", 0, 0)).stdout, "0 0\r\n")
-		equal(t, "the size", run(t, container, onTerminal("largest", "stty size", 65535, 65535)).stdout, "65535 65535\r\n")
+	},
+	"AnySize": func(s *suite, t *testing.T) {
+		container := s.container(t, nil)
+		// What stty makes of such sizes is its own.
+		for _, size := range []uint16{0, 1, 65535} {
+			process := start(t, container, onTerminal(fmt.Sprintf("size-%d", size), "echo ready; read line; echo $line", size, size))
+			process.await(t, "ready")
+			for _, next := range []uint16{0, 65535} {
+				check(t, process.Resize(testContext(t), runtime.WindowSize{Columns: next, Rows: next}))
+			}
+			process.write(t, 0, "typed\n")
+			process.await(t, "typed\r\ntyped\r\n")
+			process.wait(t)
+		}
 	},
 	"Resize": func(s *suite, t *testing.T) {
 		spec := onTerminal("resize", `trap 'stty size' WINCH; stty -echo; echo ready; while read line; do echo got $line; done`, 80, 24)

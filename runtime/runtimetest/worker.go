@@ -66,6 +66,9 @@ type Image struct {
 	Root runtime.Artifact // nil: as the host's
 	Env  []string
 	User string
+	// Entrypoint and Cmd are what a process without a path runs: the first before
+	// its arguments or, without any, before Cmd.
+	Entrypoint, Cmd []string
 }
 
 // A Worker is a runtime in memory.

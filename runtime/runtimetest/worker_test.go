@@ -125,6 +125,35 @@ func TestImages(t *testing.T) {
 	}
 }
 
+func TestEntrypoint(t *testing.T) {
+	worker := runtimetest.NewWorker(runtimetest.Config{Images: map[string]runtimetest.Image{
+		"app": {Entrypoint: []string{"sh", "-c", `exit $1`, "sh"}, Cmd: []string{"3"}},
+	}})
+	var progress []string
+	container, err := worker.FindOrCreateContainer(t.Context(), runtime.ContainerSpec{
+		Handle: "container", Dir: "/", Progress: func(line string) { progress = append(progress, line) },
+		Image: runtime.ImageSpec{Registry: &runtime.RegistryImage{Source: map[string]any{"repository": "app"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(progress) != 1 || progress[0] != "fetching image app" {
+		t.Errorf("the progress is %q", progress)
+	}
+	for id, test := range map[string]struct {
+		args []string
+		code int
+	}{"own": {nil, 3}, "given": {[]string{"4"}, 4}} {
+		process, err := container.Run(t.Context(), runtime.ProcessSpec{ID: id, Args: test.args})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, err := process.Wait(t.Context()); err != nil || status.Code != test.code {
+			t.Errorf("with arguments %q it gave %+v, %v", test.args, status, err)
+		}
+	}
+}
+
 func TestFail(t *testing.T) {
 	broken := errors.New("broken")
 	var failing runtimetest.Operation
