@@ -45,6 +45,8 @@ type Server struct {
 	pool      *pool
 	engine    *engine.Engine
 	sessions  *hijack.Sessions
+	parts     parts
+	metrics   *metrics
 	http      *http.Server
 
 	teams     map[string]teamAuth // by name; never changes
@@ -80,6 +82,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
 		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureTokens},
 	}
+	s.parts = parts{now: time.Now, parts: map[string]*part{}}
+	s.metrics = newMetrics(s)
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.endStreams()
@@ -129,7 +133,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
+	s.parts.expect(partArtifactCollection, collectPeriod)
 	s.background.Go(func() { s.collectUntilEnd(s.streams) })
+	s.watchParts()
 	return nil
 }
 
@@ -195,6 +201,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 }
 
 func (s *Server) openEngine() {
+	s.parts.expect(partContainerCollection, collectInterval)
 	s.engine = engine.New(engine.Options{
 		State:           s.database,
 		Logs:            s.logs,
@@ -209,7 +216,11 @@ func (s *Server) openEngine() {
 		CollectEvery:    collectInterval,
 		CollectGrace:    s.config.CollectGrace,
 		HoldFailed:      s.config.HoldFailed,
-		Logger:          s.log,
+		Finished:        s.metrics.finished,
+		Collected: func(began time.Time, err error) {
+			s.parts.report(partContainerCollection, began, nil, err)
+		},
+		Logger: s.log,
 	})
 }
 
