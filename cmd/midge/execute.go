@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"midge/api"
 	"midge/client"
 	"midge/execute"
 )
@@ -18,6 +19,7 @@ func newExecuteCommand(p *program) *cobra.Command {
 	var request execute.Request
 	var inputs, outputs, mappings []string
 	var from string
+	var logFailed bool
 	var uploads uploadFlags
 	command := &cobra.Command{
 		Use:     "execute -c TASK [flags] [-- ARGS...]",
@@ -69,6 +71,10 @@ it was aborted.`,
 			request.TTY = p.stdout.terminal
 			view := newExecutionView(p)
 			request.UploadOptions = uploads.options(view)
+			view.log.silent = logFailed
+			if p.flags.json && !request.Background {
+				view.records = newRecorder(p.stdout)
+			}
 			return p.execute(command.Context(), request, earlier, view)
 		},
 	}
@@ -86,6 +92,7 @@ it was aborted.`,
 	flags.StringArrayVarP(&request.YAMLVars, "yaml-var", "y", nil, "set a variable of the task file to a YAML value: `NAME=YAML`")
 	flags.StringArrayVarP(&request.VarFiles, "load-vars-from", "l", nil, "set variables of the task file from a YAML `file`")
 	flags.BoolVarP(&request.Background, "background", "b", false, "leave when the build is created, and print its id")
+	flags.BoolVar(&logFailed, "log-failed", false, "of the output, show only the last lines of a build that does not succeed")
 	return command
 }
 
@@ -117,13 +124,14 @@ func (p *program) execute(ctx context.Context, request execute.Request, earlier 
 	defer view.close()
 	execution, c, err := p.prepare(ctx, request, earlier)
 	if err != nil {
-		return err
+		return p.conclude(ctx, c, execute.Outcome{}, err, view)
 	}
 	defer c.Close()
 	ctx, abort, stop := interrupts(ctx)
 	defer stop()
 	if request.DryRun {
-		return execution.Estimate(ctx, c, view.observe)
+		err := execution.Estimate(ctx, c, view.observe)
+		return p.conclude(ctx, c, execute.Outcome{}, err, view)
 	}
 	outcome, err := execution.Run(ctx, c, abort, view.observe)
 	view.close()
@@ -131,8 +139,25 @@ func (p *program) execute(ctx context.Context, request execute.Request, earlier 
 		fmt.Fprintln(p.stdout, outcome.BuildID)
 		return nil
 	}
-	p.sayHeld(ctx, c, outcome)
-	return outcomeError(outcome, err)
+	if view.records == nil {
+		p.sayHeld(ctx, c, outcome)
+	}
+	return p.conclude(ctx, c, outcome, err, view)
+}
+
+// conclude says what remains to be said of a build that was followed, and gives the
+// error by which the program exits with its status.
+func (p *program) conclude(ctx context.Context, c *client.Client, outcome execute.Outcome, err error, view *executionView) error {
+	err = outcomeError(outcome, err)
+	if view.log.silent && outcome.Status.Finished() && outcome.Status != api.StatusSucceeded {
+		for _, line := range outcome.LastLines {
+			fmt.Fprintln(p.stdout, line)
+		}
+	}
+	if view.records != nil {
+		return errors.Join(err, view.records.end(ctx, c, outcome, err))
+	}
+	return err
 }
 
 // prepare reads what is to be executed. Mistakes in that come before those of the target.

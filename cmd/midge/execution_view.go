@@ -17,6 +17,7 @@ type executionView struct {
 	log     buildLog
 	bars    *mpb.Progress // nil while there are none
 	bar     map[string]*mpb.Bar
+	records *recorder // of --json, instead of all else; nil for none
 }
 
 func newExecutionView(p *program) *executionView {
@@ -25,6 +26,10 @@ func newExecutionView(p *program) *executionView {
 
 // observe shows one step of progress.
 func (v *executionView) observe(progress execute.Progress) {
+	if v.records != nil {
+		v.records.observe(progress)
+		return
+	}
 	switch progress := progress.(type) {
 	case execute.Sending:
 		v.sending(progress)

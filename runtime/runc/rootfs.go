@@ -120,14 +120,14 @@ func prepareLayeredRootfs(spec runtime.ContainerSpec, s *stage, layers []string)
 	if err := copyAttributes(layers[0], upper); err != nil {
 		return false, err
 	}
-	if err := writeNamesAbove(spec, upper, layers); err != nil {
+	if err := writeNamesAbove(spec, s, upper, layers); err != nil {
 		return false, err
 	}
 	return needsCompat(layers)
 }
 
 // writeNamesAbove writes, into the layer above an image's, what writeNames does.
-func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) error {
+func writeNamesAbove(spec runtime.ContainerSpec, s *stage, upper string, lower []string) error {
 	below, err := topmost(lower, "etc")
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) e
 		if err := os.Mkdir(etc, 0o755); err != nil {
 			return err
 		}
-		return writeNames(spec, etc)
+		return s.writeNames(spec, etc)
 	}
 	info, err := os.Lstat(below)
 	if err != nil {
@@ -152,7 +152,7 @@ func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) e
 	if err := copyAttributes(below, etc); err != nil {
 		return err
 	}
-	return writeNames(spec, etc)
+	return s.writeNames(spec, etc)
 }
 
 // topmost gives the path of a name in the uppermost layer that has it, "" when none has.
@@ -184,15 +184,11 @@ func copyAttributes(from, to string) error {
 
 // writeNames writes how a container finds itself and others, in place of what the
 // image has there, be it a file, a link to somewhere or nothing.
-func writeNames(spec runtime.ContainerSpec, etc string) error {
-	resolv, err := os.ReadFile("/etc/resolv.conf")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+func (s *stage) writeNames(spec runtime.ContainerSpec, etc string) error {
 	files := map[string]string{
 		"hostname":    hostname(spec) + "\n",
 		"hosts":       hosts(hostname(spec)),
-		"resolv.conf": string(resolv),
+		"resolv.conf": string(s.resolvConf),
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(etc, name), []byte(content), 0o644); err != nil {
