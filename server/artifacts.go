@@ -35,6 +35,7 @@ func (s *Server) createArtifact(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fail(w, r, err)
 	default:
+		s.metrics.stored.Add(float64(artifact.Bytes))
 		answer(w, http.StatusCreated, artifact)
 	}
 }
@@ -203,6 +204,7 @@ func (s *Server) nameTree(w http.ResponseWriter, r *http.Request, tree *store.Tr
 		s.fail(w, r, err)
 		return
 	}
+	s.metrics.stored.Add(float64(artifact.Bytes))
 	answer(w, http.StatusCreated, artifact)
 }
 

@@ -385,7 +385,8 @@ func (s *Server) downloadArtifact(w http.ResponseWriter, r *http.Request) {
 		notFound(w, "artifact %d of build %d", artifact.ID, record.ID)
 		return
 	}
-	// A browser would take an archive that is compressed by zstd for one by gzip.
+	// The whole of it, by gzip: a browser would take an archive by zstd for one of those.
+	r.URL.RawQuery = ""
 	r.Header.Del("Accept-Encoding")
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": artifact.Name + ".tgz"}))
 	s.sendArtifact(w, r, artifact)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"midge/api"
 )
 
 // certificate is the server's, read again when its files change, so that it can be
@@ -77,17 +79,37 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.loaded, nil
 }
 
-// tlsConfig is how the TCP listener speaks TLS, or nil when it does not.
-func (c Config) tlsConfig() (*tls.Config, error) {
+// status tells how long the certificate is valid.
+func (c *certificate) status(now time.Time) (partValues, error) {
+	current, err := c.get(nil)
+	if err != nil {
+		return nil, err
+	}
+	left := current.Leaf.NotAfter.Sub(now)
+	values := partValues{"expires_in_seconds": left.Seconds()}
+	switch day := 24 * time.Hour; {
+	case left <= 0:
+		return values, &finding{api.VerdictCritical, "it has expired on " + current.Leaf.NotAfter.Format(time.DateOnly)}
+	case left < 2*day:
+		return values, &finding{api.VerdictCritical, fmt.Sprintf("it expires in %v", left.Round(time.Hour))}
+	case left < 14*day:
+		return values, &finding{api.VerdictWarning, fmt.Sprintf("it expires in %d days", left/day)}
+	}
+	return values, nil
+}
+
+// tlsConfig is how the TCP listener speaks TLS and the certificate it shows, or nil
+// when it does not.
+func (c Config) tlsConfig() (*tls.Config, *certificate, error) {
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":
-		return nil, nil
+		return nil, nil, nil
 	case c.TLSCert == "" || c.TLSKey == "":
-		return nil, fmt.Errorf("TLS takes both a certificate and its key: give --tls-cert and --tls-key")
+		return nil, nil, fmt.Errorf("TLS takes both a certificate and its key: give --tls-cert and --tls-key")
 	}
 	own, err := loadCertificate(c.TLSCert, c.TLSKey, c.Log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config := &tls.Config{
 		GetCertificate: own.get,
@@ -97,12 +119,12 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.TLSClientCA != "" {
 		pem, err := os.ReadFile(c.TLSClientCA)
 		if err != nil {
-			return nil, fmt.Errorf("read the authorities of clients: %w", err)
+			return nil, nil, fmt.Errorf("read the authorities of clients: %w", err)
 		}
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the authorities of clients: there is no certificate in %s", c.TLSClientCA)
+			return nil, nil, fmt.Errorf("read the authorities of clients: there is no certificate in %s", c.TLSClientCA)
 		}
 	}
-	return config, nil
+	return config, own, nil
 }

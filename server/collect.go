@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -18,18 +20,32 @@ func (s *Server) collectUntilEnd(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.collect(ctx)
+		began := time.Now()
+		values, err := s.collect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.parts.report(partArtifactCollection, began, values, err)
+		if err != nil {
+			s.log.ErrorContext(ctx, "what is no longer of use cannot be removed", "error", err)
+		}
 	}
 }
 
-// collect removes expired tokens, and contents of artifacts that none is made of.
-func (s *Server) collect(ctx context.Context) {
-	if err := s.tokens.forgetExpired(ctx); err != nil && ctx.Err() == nil {
-		s.log.ErrorContext(ctx, "expired tokens were not removed", "error", err)
+// collect removes expired tokens, and contents of artifacts that none is made of. It
+// goes on after an error and gives all of them.
+func (s *Server) collect(ctx context.Context) (partValues, error) {
+	err := s.tokens.forgetExpired(ctx)
+	if err != nil {
+		err = fmt.Errorf("remove expired tokens: %w", err)
 	}
-	collected, err := s.artifacts.Collect(ctx, s.database.ArtifactDigests)
-	if err != nil && ctx.Err() == nil {
-		s.log.ErrorContext(ctx, "contents that no artifact needs were not removed", "error", err)
+	collected, collectErr := s.artifacts.Collect(ctx, s.database.ArtifactDigests)
+	if collectErr != nil {
+		collectErr = fmt.Errorf("remove contents that no artifact needs: %w", collectErr)
 	}
-	s.log.DebugContext(ctx, "collected contents of artifacts", "collected", collected)
+	return partValues{
+		"freed_bytes":  float64(collected.Freed),
+		"live_objects": float64(collected.Live),
+		"lost_objects": float64(collected.Lost),
+	}, errors.Join(err, collectErr)
 }

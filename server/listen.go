@@ -10,9 +10,11 @@ import (
 
 // listeners are where a server can be reached.
 type listeners struct {
-	tcp    net.Listener    // nil for none
-	tls    bool            // the TCP listener speaks TLS
-	socket *socketListener // nil for none
+	tcp net.Listener // nil for none
+	tls bool         // the TCP listener speaks TLS
+	// certificate is that of the TCP listener, nil when it does not speak TLS.
+	certificate *certificate
+	socket      *socketListener // nil for none
 }
 
 // listen opens what the configuration names.
@@ -20,7 +22,7 @@ func listen(config Config) (l listeners, err error) {
 	if config.Listen == "" && config.Socket == "" {
 		return l, errors.New("there is nothing to listen on: give --listen, --socket or both")
 	}
-	encryption, err := config.tlsConfig()
+	encryption, own, err := config.tlsConfig()
 	if err != nil {
 		return l, err
 	}
@@ -30,7 +32,7 @@ func listen(config Config) (l listeners, err error) {
 		}
 	}
 	if l.tcp != nil && encryption != nil {
-		l.tcp, l.tls = tls.NewListener(l.tcp, encryption), true
+		l.tcp, l.tls, l.certificate = tls.NewListener(l.tcp, encryption), true, own
 	}
 	if config.Socket != "" {
 		if l.socket, err = listenSocket(config.Socket, config.SocketGroup); err != nil {

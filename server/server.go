@@ -46,6 +46,8 @@ type Server struct {
 	pool      *pool
 	engine    *engine.Engine
 	sessions  *hijack.Sessions
+	parts     parts
+	metrics   *metrics
 	http      *http.Server
 
 	teams     map[string]teamAuth // by name; never changes
@@ -81,6 +83,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
 		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureTokens},
 	}
+	s.parts = parts{now: time.Now, parts: map[string]*part{}}
+	s.metrics = newMetrics(s)
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.endStreams()
@@ -130,7 +134,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
+	s.parts.expect(partArtifactCollection, collectPeriod)
 	s.background.Go(func() { s.collectUntilEnd(s.streams) })
+	s.watchParts()
 	return nil
 }
 
@@ -197,6 +203,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 }
 
 func (s *Server) openEngine() {
+	s.parts.expect(partContainerCollection, collectInterval)
 	s.engine = engine.New(engine.Options{
 		State:           s.database,
 		Logs:            s.logs,
@@ -211,7 +218,11 @@ func (s *Server) openEngine() {
 		CollectEvery:    collectInterval,
 		CollectGrace:    s.config.CollectGrace,
 		HoldFailed:      s.config.HoldFailed,
-		Logger:          s.log,
+		Finished:        s.metrics.finished,
+		Collected: func(began time.Time, err error) {
+			s.parts.report(partContainerCollection, began, nil, err)
+		},
+		Logger: s.log,
 	})
 }
 

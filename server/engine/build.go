@@ -205,6 +205,7 @@ func (b *build) finish(out outcome) {
 			b.change(func(build *api.Build) {
 				build.Status, build.EndTime = status, at.Unix()
 			})
+			b.engine.options.Finished(b.current())
 			return
 		}
 		if b.engine.hard.Err() != nil {

@@ -23,7 +23,13 @@ func (e *Engine) collectUntilEnd() {
 		case <-e.hard.Done():
 			return
 		}
-		if err := e.Collect(e.hard); err != nil && e.hard.Err() == nil {
+		began := time.Now()
+		err := e.Collect(e.hard)
+		if e.hard.Err() != nil {
+			return
+		}
+		e.options.Collected(began, err)
+		if err != nil {
 			e.options.Logger.Error("what is no longer needed cannot be removed", "error", err)
 		}
 	}

@@ -60,6 +60,10 @@ type Options struct {
 	CollectEvery, CollectGrace time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is kept.
 	HoldFailed time.Duration
+	// Finished is told of each build that has finished, and Collected of each run of
+	// Collect by the engine itself; nil if nobody is to be. They must not wait.
+	Finished  func(build api.Build)
+	Collected func(began time.Time, err error)
 	// Logger is for what no build's log can say; nil discards it.
 	Logger *slog.Logger
 }
@@ -90,6 +94,12 @@ type Engine struct {
 func New(options Options) *Engine {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Finished == nil {
+		options.Finished = func(api.Build) {}
+	}
+	if options.Collected == nil {
+		options.Collected = func(time.Time, error) {}
 	}
 	e := &Engine{
 		options:     options,

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"midge/client"
+)
+
+func TestServerStatus(t *testing.T) {
+	const disk = `{"verdict":"warning","time":1000060,"parts":[
+		{"name":"disk","verdict":"warning","finding":"7 % are \u001b[2Jfree","last_run":1000050,"took_seconds":0.002},
+		{"name":"engine","verdict":"ok","last_run":1000055}]}`
+	tests := []struct {
+		name   string
+		code   int
+		answer string
+		check  bool
+		exit   int
+		text   string
+	}{
+		{"well", 200, `{"verdict":"ok","time":1000000}`, true, 0, "server  ok  0s  0s  none\n"},
+		{"parts", 200, disk, false, 0, "disk    warning  10s  2ms  7 % are free\nengine  ok       5s   0s   none\n"},
+		{"warning", 200, disk, true, 1, "disk    warning"},
+		{"critical", 200, `{"verdict":"critical","time":1000000}`, true, 2, "server  critical"},
+		{"does not answer", 503, "", true, 2, "midge: "},
+		{"does not answer, and nobody checks", 503, "", false, 1, "midge: "},
+		{"a Concourse", 404, "", true, 1, "midge: the server does not tell how it is"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(test.code)
+				w.Write([]byte(test.answer))
+			}))
+			defer server.Close()
+			c, err := client.OfTarget("ci", client.Target{URL: server.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			exit := 0
+			got := printed(t, func(p *program) error {
+				if err := p.serverStatus(t.Context(), c, test.check); err != nil {
+					exit = p.fail(err)
+				}
+				return nil
+			})
+			if exit != test.exit || !strings.HasPrefix(got, test.text) {
+				t.Errorf("got exit status %d and %q, want %d and %q", exit, got, test.exit, test.text)
+			}
+		})
+	}
+}
