@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test check bench build deps deps-run fuzz install clean
+.PHONY: run test check bench build completions deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -31,7 +31,7 @@ build:
 
 # What the tests need besides Go; what a server needs is deps-run.
 DEPS_RUN = runc git
-DEPS     = $(DEPS_RUN) ca-certificates crun containernetworking-plugins iproute2 procps rsync jq zsh fish \
+DEPS     = $(DEPS_RUN) ca-certificates crun containernetworking-plugins iproute2 procps rsync jq bash-completion zsh fish \
            nginx-light nftables iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio
 
 deps-run:
@@ -46,9 +46,20 @@ FUZZTIME ?= 5s
 fuzz:
 	@test/fuzz $(FUZZTIME)
 
+# The scripts that complete command lines, from the commands as they are.
+completions: build
+	bin/midge completion bash >completions/midge.bash
+	bin/midge completion zsh >completions/_midge
+	bin/midge completion fish >completions/midge.fish
+	bin/midge completion powershell >completions/midge.ps1
+
 PREFIX ?= /usr/local
+SHARE   = $(DESTDIR)$(PREFIX)/share
 install: build
 	install -D -t $(DESTDIR)$(PREFIX)/bin bin/midge bin/midge-server bin/midge-agent
+	install -D -m 644 completions/midge.bash $(SHARE)/bash-completion/completions/midge
+	install -D -m 644 -t $(SHARE)/zsh/site-functions completions/_midge
+	install -D -m 644 -t $(SHARE)/fish/vendor_completions.d completions/midge.fish
 
 clean:
 	rm -rf bin dist

@@ -19,8 +19,14 @@ var update = flag.Bool("update", false, "write what commands print into testdata
 // asMidge makes the test binary midge itself, for tests that need a process of it.
 const asMidge = "MIDGE_TEST_RUN"
 
+// asPatient makes that midge wait for its completions, on a machine that is busy testing.
+const asPatient = "MIDGE_TEST_PATIENT"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asMidge) != "" {
+		if os.Getenv(asPatient) != "" {
+			completionTime = patience
+		}
 		os.Exit(run())
 	}
 	os.Exit(m.Run())

@@ -44,7 +44,7 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
-		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p),
+		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p), newCompletionCommand(p),
 	} {
 		if command.Args == nil {
 			command.Args = noArguments
@@ -53,6 +53,7 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		root.AddCommand(command)
 	}
 	p.addGlobalFlags(root.Flags())
+	p.addCompletions(root)
 	return root
 }
 

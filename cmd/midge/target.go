@@ -35,18 +35,36 @@ func (p *program) targetName() string {
 
 // client gives a client of the chosen target.
 func (p *program) client() (*client.Client, error) {
-	name, target, err := p.targetFile().Select(p.targetName())
+	options, err := p.options()
 	if err != nil {
 		return nil, err
 	}
-	return p.clientOf(name, target)
+	return client.New(options)
+}
+
+// options gives those of a client of the chosen target.
+func (p *program) options() (client.Options, error) {
+	name, target, err := p.targetFile().Select(p.targetName())
+	if err != nil {
+		return client.Options{}, err
+	}
+	return p.optionsOf(name, target)
 }
 
 // clientOf gives a client of a target, as the flags and the environment change it.
 func (p *program) clientOf(name string, target client.Target) (*client.Client, error) {
-	options, err := target.Options(name)
+	options, err := p.optionsOf(name, target)
 	if err != nil {
 		return nil, err
+	}
+	return client.New(options)
+}
+
+// optionsOf gives those of a client of a target, as the flags and the environment change them.
+func (p *program) optionsOf(name string, target client.Target) (client.Options, error) {
+	options, err := target.Options(name)
+	if err != nil {
+		return client.Options{}, err
 	}
 	if token, ok := p.lookupEnv("MIDGE_TOKEN"); ok && token != "" {
 		options.Token, options.TokenName = token, "the token in MIDGE_TOKEN"
@@ -58,7 +76,7 @@ func (p *program) clientOf(name string, target client.Target) (*client.Client, e
 	if p.flags.verbose {
 		options.Wrap = func(next http.RoundTripper) http.RoundTripper { return verboseTransport{next, p.stderr} }
 	}
-	return client.New(options)
+	return options, nil
 }
 
 // notify says on one line that the server went away and came back.

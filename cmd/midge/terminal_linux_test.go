@@ -43,10 +43,18 @@ func onTerminal(t *testing.T, dir string, environment []string, args ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &session{t: t, command: exec.Command(self, args...), more: make(chan struct{})}
-	c.command.Dir = dir
-	c.command.Env = append(os.Environ(), asMidge+"=1", "TERM=xterm", "NO_COLOR=", "HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	c.command.Env = append(c.command.Env, environment...)
+	command := exec.Command(self, args...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), asMidge+"=1", "TERM=xterm", "NO_COLOR=", "HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	command.Env = append(command.Env, environment...)
+	return startOnTerminal(t, command)
+}
+
+// startOnTerminal starts a program on a terminal.
+func startOnTerminal(t *testing.T, command *exec.Cmd) *session {
+	t.Helper()
+	c := &session{t: t, command: command, more: make(chan struct{})}
+	var err error
 	if c.screen, err = pty.StartWithSize(c.command, &pty.Winsize{Rows: 24, Cols: 100}); err != nil {
 		t.Fatal(err)
 	}

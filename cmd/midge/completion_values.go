@@ -1,0 +1,404 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"midge/api"
+	"midge/client"
+	"midge/terminal"
+)
+
+// completionTime is how long a server has to answer while the user waits for a
+// completion. With the program's start it stays below the 100 ms that go unnoticed.
+var completionTime = 80 * time.Millisecond
+
+// completionCount is how many of something are offered at most.
+const completionCount = 50
+
+// choice is one thing that a word may be completed to, and what to say of it.
+type choice struct {
+	Value string `json:"value"`
+	About string `json:"about,omitempty"`
+}
+
+// addCompletions tells each command below root how its arguments and flags are
+// completed. A flag that is not here has values that nobody can guess.
+func (p *program) addCompletions(root *cobra.Command) {
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	builds, workers, steps := p.served("builds", builds), p.served("workers", workers), p.ofBuild("steps", steps)
+	flags := map[string]map[string]cobra.CompletionFunc{
+		"execute": {
+			"config": anyFile, "load-vars-from": anyFile, "from": builds, "input": p.inputs, "output": p.outputs, "input-mapping": p.inputNames,
+		},
+		"hijack": {
+			"build": builds, "step": steps, "handle": p.ofBuild("containers", containers), "attach": p.served("sessions", sessions),
+			"step-type": stepTypes,
+		},
+		"watch":            {"build": builds},
+		"abort-build":      {"build": p.served("running", runningBuilds)},
+		"containers":       {"build": builds},
+		"ls":               {"build": builds},
+		"clear-task-cache": {"step": steps},
+		"land-worker":      {"worker": workers},
+		"prune-worker":     {"worker": workers},
+		"login":            {"ca-cert": anyFile, "client-cert": anyFile, "client-key": anyFile},
+	}
+	artifacts := p.served("artifacts", artifacts)
+	arguments := map[string][]cobra.CompletionFunc{
+		"hold":    {builds},
+		"release": {builds},
+		"push":    {directories},
+		"pull":    {artifacts, directories},
+		"cat":     {artifacts},
+		"server":  {anyFile, anyFile, anyFile},
+	}
+	for _, command := range commandsBelow(root) {
+		for name, complete := range flags[command.Name()] {
+			mustRegister(command, name, complete)
+		}
+		for name, complete := range map[string]cobra.CompletionFunc{
+			"target": p.targets, "team": p.served("teams", teams), "team-name": p.served("teams", teams),
+		} {
+			if command.Flags().Lookup(name) != nil {
+				mustRegister(command, name, complete)
+			}
+		}
+		if complete := arguments[command.Name()]; complete != nil {
+			command.ValidArgsFunction = eachArgument(complete)
+		}
+	}
+}
+
+// commandsBelow gives root and all commands below it.
+func commandsBelow(root *cobra.Command) []*cobra.Command {
+	commands := []*cobra.Command{root}
+	for _, command := range root.Commands() {
+		commands = append(commands, commandsBelow(command)...)
+	}
+	return commands
+}
+
+// mustRegister panics when command has no flag of that name.
+func mustRegister(command *cobra.Command, flag string, complete cobra.CompletionFunc) {
+	if err := command.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err)
+	}
+}
+
+// eachArgument completes each argument in its own way, and no more than those.
+func eachArgument(completes []cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(command *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= len(completes) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return completes[len(args)](command, args, word)
+	}
+}
+
+func anyFile(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+func stepTypes(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return offer([]choice{{Value: "task"}, {Value: "get"}, {Value: "put"}, {Value: "check"}}, word)
+}
+
+// offer gives those choices that begin with word, in their order. One that has
+// control characters could not be typed, and is left out.
+func offer(choices []choice, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var offered []cobra.Completion
+	directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	for _, c := range choices {
+		if !strings.HasPrefix(c.Value, word) || c.Value != terminal.Line(c.Value) {
+			continue
+		}
+		if strings.HasSuffix(c.Value, "/") || strings.HasSuffix(c.Value, "=") {
+			directive |= cobra.ShellCompDirectiveNoSpace
+		}
+		offered = append(offered, cobra.CompletionWithDesc(c.Value, terminal.Line(c.About)))
+	}
+	return offered, directive
+}
+
+// targets completes to the targets that are saved.
+func (p *program) targets(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	// A file that cannot be read is told of by the command itself.
+	saved, _ := p.targetFile().Load()
+	choices := []choice{}
+	if _, ok := saved[client.LocalTarget]; !ok {
+		choices = append(choices, choice{client.LocalTarget, "this machine's server"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(saved)) {
+		choices = append(choices, choice{name, saved[name].URL})
+	}
+	return offer(choices, word)
+}
+
+// lister lists what a server has of one kind.
+type lister func(ctx context.Context, c *client.Client) ([]choice, error)
+
+// served completes to what the chosen server has.
+func (p *program) served(kind string, list lister) cobra.CompletionFunc {
+	return func(command *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return offer(p.choices(command.Context(), kind, list), word)
+	}
+}
+
+// ofBuild completes to what the containers are of the build that --build names, or of all.
+func (p *program) ofBuild(kind string, choices func([]api.Container) []choice) cobra.CompletionFunc {
+	return func(command *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var filter client.ContainerFilter
+		if flag := command.Flags().Lookup("build"); flag != nil {
+			filter.BuildID, _ = parseBuildID(flag.Value.String())
+		}
+		list := func(ctx context.Context, c *client.Client) ([]choice, error) {
+			containers, err := c.Containers(ctx, filter)
+			return choices(containers), err
+		}
+		return offer(p.choices(command.Context(), kind+strconv.Itoa(filter.BuildID), list), word)
+	}
+}
+
+// choices gives what a server has of a kind, remembered or asked for anew. A server that
+// does not answer in time, or not well, has nothing.
+func (p *program) choices(ctx context.Context, kind string, list lister) []choice {
+	ctx, cancel := context.WithTimeout(cmp.Or(ctx, context.Background()), completionTime)
+	defer cancel()
+	p.flags.quiet, p.flags.verbose = true, false
+	options, err := p.options()
+	if err != nil {
+		return nil
+	}
+	cache := newCompletionCache(options, kind)
+	if choices, ok := cache.read(time.Now()); ok {
+		return choices
+	}
+	c, err := client.New(options)
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	choices, err := list(ctx, c)
+	if err != nil {
+		return nil
+	}
+	cache.write(choices, time.Now())
+	return choices
+}
+
+func builds(ctx context.Context, c *client.Client) ([]choice, error) {
+	return listedBuilds(ctx, c, func(api.Build) bool { return true })
+}
+
+// runningBuilds are those that can be aborted.
+func runningBuilds(ctx context.Context, c *client.Client) ([]choice, error) {
+	return listedBuilds(ctx, c, func(build api.Build) bool { return !build.Status.Finished() })
+}
+
+func listedBuilds(ctx context.Context, c *client.Client, wanted func(api.Build) bool) ([]choice, error) {
+	builds, err := c.Builds(ctx, client.BuildFilter{Team: c.Team(), Limit: completionCount})
+	var choices []choice
+	for _, build := range builds {
+		if wanted(build) {
+			choices = append(choices, choice{strconv.Itoa(build.ID), describeBuild(build, time.Now())})
+		}
+	}
+	return choices, err
+}
+
+// describeBuild says what became of a build, and how long ago it was.
+func describeBuild(build api.Build, now time.Time) string {
+	about := string(build.Status)
+	if began := cmp.Or(build.StartTime, build.CreateTime); began > 0 {
+		about += ", " + age(began, now) + " ago"
+	}
+	if build.PipelineName != "" {
+		about += ", " + build.PipelineName + "/" + build.JobName + " #" + build.Name
+	}
+	return about
+}
+
+func teams(ctx context.Context, c *client.Client) ([]choice, error) {
+	teams, err := c.Teams(ctx)
+	var choices []choice
+	for _, team := range teams {
+		choices = append(choices, choice{Value: team.Name})
+	}
+	return choices, err
+}
+
+func workers(ctx context.Context, c *client.Client) ([]choice, error) {
+	workers, err := c.Workers(ctx)
+	var choices []choice
+	for _, worker := range workers {
+		choices = append(choices, choice{worker.Name, worker.Platform + ", " + worker.State})
+	}
+	return choices, err
+}
+
+func artifacts(ctx context.Context, c *client.Client) ([]choice, error) {
+	artifacts, err := c.Artifacts(ctx, completionCount)
+	return artifactChoices(artifacts, func(a api.Artifact) string { return strconv.Itoa(a.ID) }), err
+}
+
+func artifactChoices(artifacts []api.Artifact, value func(api.Artifact) string) []choice {
+	var choices []choice
+	for _, artifact := range artifacts {
+		about := fmt.Sprintf("%s, %d files, %s", cmp.Or(artifact.Name, "no name"), artifact.Files, size(artifact.Bytes))
+		if artifact.BuildID != 0 {
+			about += fmt.Sprintf(", of build %d", artifact.BuildID)
+		}
+		choices = append(choices, choice{value(artifact), about})
+	}
+	return choices
+}
+
+func sessions(ctx context.Context, c *client.Client) ([]choice, error) {
+	sessions, err := c.HijackSessions(ctx)
+	var choices []choice
+	for _, s := range sessions {
+		choices = append(choices, choice{s.ID, fmt.Sprintf("build %d, step %s: %s", s.BuildID, s.StepName, strings.Join(s.Command, " "))})
+	}
+	return choices, err
+}
+
+func containers(containers []api.Container) []choice {
+	var choices []choice
+	for _, container := range newestFirst(containers) {
+		choices = append(choices, choice{container.ID, describeContainer(container)})
+	}
+	return choices
+}
+
+// steps are those that have a container.
+func steps(containers []api.Container) []choice {
+	var choices []choice
+	for _, container := range newestFirst(containers) {
+		same := func(c choice) bool { return c.Value == container.StepName }
+		if container.StepName != "" && !slices.ContainsFunc(choices, same) {
+			choices = append(choices, choice{container.StepName, describeContainer(container)})
+		}
+	}
+	return choices
+}
+
+func newestFirst(containers []api.Container) []api.Container {
+	return slices.SortedStableFunc(slices.Values(containers), func(a, b api.Container) int {
+		return cmp.Or(cmp.Compare(b.BuildID, a.BuildID), cmp.Compare(a.StepName, b.StepName))
+	})
+}
+
+// inputs completes the NAME=PATH of an input.
+func (p *program) inputs(command *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	name, path, named := strings.Cut(word, "=")
+	if !named {
+		return p.inputNames(command, args, word)
+	}
+	if reference, ok := strings.CutPrefix(path, "@"); ok {
+		return p.leftByBuilds(command, name+"=@", reference, word)
+	}
+	return offer(p.paths(name+"=", path), word)
+}
+
+// inputNames completes to the names of the task file's inputs.
+func (p *program) inputNames(command *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var choices []choice
+	for _, input := range p.taskConfig(command).Inputs {
+		about := "input"
+		if input.Optional {
+			about = "optional input"
+		}
+		choices = append(choices, choice{input.Name + "=", about})
+	}
+	return offer(choices, word)
+}
+
+// outputs completes the NAME=PATH of an output.
+func (p *program) outputs(command *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if name, path, named := strings.Cut(word, "="); named {
+		return offer(p.paths(name+"=", path), word)
+	}
+	var choices []choice
+	for _, output := range p.taskConfig(command).Outputs {
+		choices = append(choices, choice{output.Name + "=", "output"})
+	}
+	return offer(choices, word)
+}
+
+// taskConfig reads the task file of --config, as far as it can be read.
+func (p *program) taskConfig(command *cobra.Command) api.TaskConfig {
+	name := command.Flags().Lookup("config").Value.String()
+	data, err := os.ReadFile(p.path(name))
+	if name == "" || err != nil {
+		return api.TaskConfig{}
+	}
+	// What is wrong with it the command tells.
+	config, _ := api.ParseTaskConfig(name, data, api.Variables{})
+	return config
+}
+
+// leftByBuilds completes a BUILD/OUTPUT that comes after prefix.
+func (p *program) leftByBuilds(command *cobra.Command, prefix, reference, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	build, _, chosen := strings.Cut(reference, "/")
+	if id, err := parseBuildID(build); chosen && err == nil {
+		left := p.choices(command.Context(), "left"+build, func(ctx context.Context, c *client.Client) ([]choice, error) {
+			artifacts, err := c.BuildArtifacts(ctx, id)
+			return artifactChoices(artifacts, func(a api.Artifact) string { return a.Name }), err
+		})
+		return offer(within(prefix+build+"/", left, ""), word)
+	}
+	return offer(within(prefix, p.choices(command.Context(), "builds", builds), "/"), word)
+}
+
+// within puts something before and after the values of choices.
+func within(before string, choices []choice, after string) []choice {
+	var changed []choice
+	for _, c := range choices {
+		changed = append(changed, choice{before + c.Value + after, c.About})
+	}
+	return changed
+}
+
+// pathCount is how many entries of a directory are looked at.
+const pathCount = 1000
+
+// paths gives the files and directories that path may become, after prefix. Those whose
+// names begin with a dot are for those who type it.
+func (p *program) paths(prefix, path string) []choice {
+	dir, base := filepath.Split(path)
+	opened, err := os.Open(p.path(dir))
+	if err != nil {
+		return nil
+	}
+	defer opened.Close()
+	// What was read before an error is there all the same.
+	entries, _ := opened.ReadDir(pathCount)
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	var choices []choice
+	for _, entry := range entries {
+		name := entry.Name()
+		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(opened.Name(), name)); err == nil && info.IsDir() {
+			name += "/"
+		}
+		choices = append(choices, choice{Value: prefix + dir + name})
+	}
+	return choices
+}
