@@ -15,6 +15,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/tokens", s.loggedIn(s.listTokens))
 	mux.HandleFunc("POST /api/v1/tokens", s.loggedIn(s.createToken))
 	mux.HandleFunc("DELETE /api/v1/tokens/{token}", s.loggedIn(s.deleteToken))
+	mux.HandleFunc("GET /api/v1/traces/{id}", s.loggedIn(s.getTrace))
 	mux.HandleFunc("GET /api/v1/wall", s.loggedIn(s.getWall))
 	mux.HandleFunc("PUT /api/v1/wall", s.asAdmin(s.setWall))
 	mux.HandleFunc("DELETE /api/v1/wall", s.asAdmin(s.clearWall))
@@ -58,6 +59,7 @@ func (s *Server) buildRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+build+"/resources", s.loggedIn(s.buildResources))
 	mux.HandleFunc("GET "+build+"/artifacts", s.loggedIn(s.buildArtifacts))
 	mux.HandleFunc("GET "+build+"/events", s.loggedIn(s.buildEvents))
+	mux.HandleFunc("GET "+build+"/usage", s.loggedIn(s.buildUsage))
 	mux.HandleFunc("PUT "+build+"/abort", s.loggedIn(s.abortBuild))
 }
 

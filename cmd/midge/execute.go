@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/execute"
+	"midge/trace"
 )
 
 func newExecuteCommand(p *program) *cobra.Command {
@@ -109,7 +110,9 @@ func (p *program) execute(ctx context.Context, request execute.Request) error {
 	view := newExecutionView(p)
 	defer view.close()
 	request.Confirm = view.confirm
+	_, span := trace.StartSpan(ctx, "config")
 	execution, err := execute.Prepare(request)
+	span.End(err)
 	if err != nil {
 		return err
 	}

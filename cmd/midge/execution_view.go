@@ -37,6 +37,7 @@ func (v *executionView) observe(progress execute.Progress) {
 		v.close()
 		v.program.showEstimate(progress)
 	case execute.Created:
+		v.program.measurement.concerns(progress.Build.ID)
 		v.close()
 		v.say(fmt.Sprintf("executing build %d at %s", progress.Build.ID, progress.URL))
 	case execute.Happened:

@@ -58,7 +58,7 @@ func (p *program) clientOf(name string, target client.Target) (*client.Client, e
 	if p.flags.verbose {
 		options.Wrap = func(next http.RoundTripper) http.RoundTripper { return verboseTransport{next, p.stderr} }
 	}
-	return client.New(options)
+	return p.measurement.client(options)
 }
 
 // notify says on one line that the server went away and came back.

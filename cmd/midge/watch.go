@@ -38,6 +38,7 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 			if err != nil {
 				return err
 			}
+			p.measurement.concerns(id)
 			log := buildLog{program: p, timestamps: timestamps}
 			outcome, err := execute.Follow(ctx, c, id, log.happened)
 			return outcomeError(outcome, err)

@@ -22,6 +22,7 @@ import (
 	"midge/runtime"
 	"midge/server/eventlog"
 	"midge/server/state"
+	"midge/usage"
 )
 
 // ErrShutdown tells that the engine takes no more builds, because the server ends.
@@ -60,6 +61,8 @@ type Options struct {
 	CollectEvery, CollectGrace time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is kept.
 	HoldFailed time.Duration
+	// System is the machine of the workers, which is sampled while builds run; nil is not.
+	System *usage.System
 	// Logger is for what no build's log can say; nil discards it.
 	Logger *slog.Logger
 }
