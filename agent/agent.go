@@ -20,8 +20,11 @@ package agent
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Files of a container's directory that are the agent's. The runtime's config.json
@@ -43,7 +46,7 @@ const (
 // Names of the program's modes, its first argument.
 const (
 	// ModeSupervise is the supervisor of the container whose directory is the second
-	// argument. With a third one, it has inherited a user namespace.
+	// argument. The others name the namespaces that it has inherited.
 	ModeSupervise = "supervise"
 	// ModeInit is the first process of a container.
 	ModeInit = "init"
@@ -56,8 +59,47 @@ const (
 	// readyDescriptor is the pipe on which it tells whoever started it that the
 	// container is up, or why it is not.
 	readyDescriptor = 3
-	usersDescriptor = 4 // the user namespace, if there is one
+	// namespaceDescriptor is the first namespace.
+	namespaceDescriptor = 4
 )
+
+// Namespaces are made before a container, for it to have. nil ones are the machine's.
+type Namespaces struct {
+	// Users is not the container's own, but has the same users.
+	Users   *os.File
+	Network *os.File
+}
+
+// named gives the namespaces that there are, under the names of a supervisor's arguments.
+func (n Namespaces) named() (names []string, files []*os.File) {
+	for _, one := range []struct {
+		name string
+		file *os.File
+	}{{"users", n.Users}, {"network", n.Network}} {
+		if one.file != nil {
+			names, files = append(names, one.name), append(files, one.file)
+		}
+	}
+	return names, files
+}
+
+// inheritedNamespaces takes over the namespaces of these names.
+func inheritedNamespaces(names []string) (Namespaces, error) {
+	var n Namespaces
+	for i, name := range names {
+		unix.CloseOnExec(namespaceDescriptor + i)
+		file := os.NewFile(uintptr(namespaceDescriptor+i), name)
+		switch name {
+		case "users":
+			n.Users = file
+		case "network":
+			n.Network = file
+		default:
+			return n, fmt.Errorf("%q is no namespace of a container", name)
+		}
+	}
+	return n, nil
+}
 
 // ValidID tells whether a container or a process may be called that: 1 to 64 of a-z, 0-9 and '-'.
 func ValidID(id string) bool {

@@ -32,6 +32,9 @@ type Config struct {
 	WorkingDir string   `json:"working_dir"`
 	Env        []string `json:"env,omitempty"`
 	User       string   `json:"user,omitempty"`
+	// Entrypoint is run when a process has no path, with Arguments when it has none.
+	Entrypoint []string `json:"entrypoint,omitempty"`
+	Arguments  []string `json:"arguments,omitempty"`
 	// Own are directories inside that are given to the user who writes there.
 	Own        []string `json:"own,omitempty"`
 	Privileged bool     `json:"privileged,omitempty"`

@@ -13,11 +13,10 @@ import (
 )
 
 // Launch starts the program, which is midge-agent, as the supervisor of the
-// container in dir, whose user namespace is users or, if that is nil, the machine's,
-// and returns when the container is up. The supervisor stays
+// container in dir, which gets the namespaces, and returns when the container is up. The supervisor stays
 // when this process ends. When ctx ends before, or on any other error, no
 // supervisor is left, nor anything that it made.
-func Launch(ctx context.Context, program, dir string, users *os.File) error {
+func Launch(ctx context.Context, program, dir string, namespaces Namespaces) error {
 	log, err := os.OpenFile(filepath.Join(dir, logFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -29,13 +28,10 @@ func Launch(ctx context.Context, program, dir string, users *os.File) error {
 	}
 	defer ready.Close()
 
-	cmd := exec.Command(program, ModeSupervise, dir)
+	names, files := namespaces.named()
+	cmd := exec.Command(program, append([]string{ModeSupervise, dir}, names...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.ExtraFiles = []*os.File{theirs}
-	if users != nil {
-		cmd.Args = append(cmd.Args, "users")
-		cmd.ExtraFiles = append(cmd.ExtraFiles, users)
-	}
+	cmd.ExtraFiles = append([]*os.File{theirs}, files...)
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNS}
 	err = cmd.Start()
 	theirs.Close()

@@ -20,16 +20,15 @@ func Main(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == ModeHold:
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
-	case (len(args) == 2 || len(args) == 3) && args[0] == ModeSupervise:
+	case len(args) >= 2 && args[0] == ModeSupervise:
 		ctx, cancel := signal.NotifyContext(ctx, unix.SIGTERM)
 		defer cancel()
-		var users *os.File
-		if len(args) == 3 {
-			users = os.NewFile(usersDescriptor, "user namespace")
-			unix.CloseOnExec(usersDescriptor)
-		}
 		unix.CloseOnExec(readyDescriptor)
-		return Supervise(ctx, args[1], users, os.NewFile(readyDescriptor, "ready"))
+		namespaces, err := inheritedNamespaces(args[2:])
+		if err != nil {
+			return err
+		}
+		return Supervise(ctx, args[1], namespaces, os.NewFile(readyDescriptor, "ready"))
 	default:
 		return fmt.Errorf("midge-agent is started by midge-server, not by hand: it does not know %q", args)
 	}

@@ -19,11 +19,10 @@ import (
 )
 
 // Supervise is the supervisor of the container in dir, where its configuration
-// lies. users is the container's user namespace, nil when it has none. It tells
-// ready once, as JSON of an *Error or null, whether the container is
+// lies, and which has the namespaces. It tells ready once, as JSON of an *Error or null, whether the container is
 // up, closes it, and returns when the container is down.
-func Supervise(ctx context.Context, dir string, users, ready *os.File) error {
-	s, err := startSupervisor(ctx, dir, users)
+func Supervise(ctx context.Context, dir string, namespaces Namespaces, ready *os.File) error {
+	s, err := startSupervisor(ctx, dir, namespaces)
 	// Whoever started the supervisor may be gone; the container is there all the same.
 	_ = json.NewEncoder(ready).Encode(errorOf(err))
 	ready.Close()
@@ -35,10 +34,10 @@ func Supervise(ctx context.Context, dir string, users, ready *os.File) error {
 
 // A supervisor is what the process of that name is.
 type supervisor struct {
-	dir    string
-	users  *os.File
-	config Config
-	cgroup Cgroup
+	dir        string
+	namespaces Namespaces
+	config     Config
+	cgroup     Cgroup
 
 	lock      *os.File
 	listener  *net.UnixListener
@@ -53,6 +52,7 @@ type supervisor struct {
 	open      map[*net.UnixConn]struct{}
 	processes map[string]*process
 	stopping  bool
+	worked    bool // a process was started before
 
 	// stop has the time by which the container is to be down, from those who ask.
 	stop chan time.Time
@@ -62,7 +62,7 @@ type supervisor struct {
 
 // startSupervisor brings the container up. On an error nothing of it is left but
 // what was in its directory before.
-func startSupervisor(ctx context.Context, dir string, users *os.File) (*supervisor, error) {
+func startSupervisor(ctx context.Context, dir string, namespaces Namespaces) (*supervisor, error) {
 	// Paths of sockets are short, those of directories need not be.
 	if err := os.Chdir(dir); err != nil {
 		return nil, err
@@ -72,13 +72,13 @@ func startSupervisor(ctx context.Context, dir string, users *os.File) (*supervis
 		return nil, err
 	}
 	s := &supervisor{
-		dir:       dir,
-		users:     users,
-		lock:      lock,
-		open:      make(map[*net.UnixConn]struct{}),
-		processes: make(map[string]*process),
-		stop:      make(chan time.Time),
-		down:      make(chan struct{}),
+		dir:        dir,
+		namespaces: namespaces,
+		lock:       lock,
+		open:       make(map[*net.UnixConn]struct{}),
+		processes:  make(map[string]*process),
+		stop:       make(chan time.Time),
+		down:       make(chan struct{}),
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx), lock.Close())
@@ -124,7 +124,7 @@ func (s *supervisor) createContainer(ctx context.Context) error {
 	}
 	err := asRoot(s.config.RootUID, s.config.RootGID, func() error {
 		for _, m := range s.config.Mounts {
-			if err := m.mount(s.users); err != nil {
+			if err := m.mount(s.namespaces.Users); err != nil {
 				return err
 			}
 		}
@@ -132,6 +132,11 @@ func (s *supervisor) createContainer(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.namespaces.Network != nil {
+		if err := useNetwork(s.namespaces.Network, NetworkPath(s.config.Stage)); err != nil {
+			return err
+		}
 	}
 	if err := checkMountPoints(s.config.Rootfs, s.config.MountPoints); err != nil {
 		return err
@@ -309,11 +314,13 @@ func (s *supervisor) startProcess(spec Process) error {
 		return errors.Join(errStopping, p.discard())
 	}
 	s.processes[spec.ID] = p
+	p.watch = s.watchUsage()
 	s.mu.Unlock()
+	path, args := s.config.command(spec)
 	err = p.start(s.first, pid1.Start{
 		ID:           spec.ID,
-		Path:         spec.Path,
-		Args:         spec.Args,
+		Path:         path,
+		Args:         args,
 		Env:          append(slices.Clip(s.config.Env), spec.Env...),
 		WorkingDir:   s.config.WorkingDir,
 		Dir:          spec.Dir,
@@ -328,6 +335,7 @@ func (s *supervisor) startProcess(spec Process) error {
 		s.mu.Lock()
 		delete(s.processes, spec.ID)
 		s.mu.Unlock()
+		p.watch.finish()
 		return errors.Join(err, p.discard())
 	}
 	if spec.Sample {
@@ -335,6 +343,22 @@ func (s *supervisor) startProcess(spec Process) error {
 	}
 	p.pump()
 	return nil
+}
+
+// command is what a process runs: what it says, or what the image does.
+func (c Config) command(p Process) (path string, args []string) {
+	if p.Path != "" {
+		return p.Path, p.Args
+	}
+	args = p.Args
+	if len(args) == 0 {
+		args = c.Arguments
+	}
+	argv := slices.Concat(c.Entrypoint, args)
+	if len(argv) == 0 {
+		return "", nil
+	}
+	return argv[0], argv[1:]
 }
 
 func firstOf(a, b string) string {

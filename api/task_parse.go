@@ -13,7 +13,8 @@ import (
 // values. File is the name that errors give.
 //
 // What is wrong with the file is a *ConfigError that has all of it: what is not
-// YAML, unknown and mistyped fields, undefined variables, and what Validate finds.
+// YAML, unknown and mistyped fields, undefined variables, and what Validate finds. With
+// it comes the config as far as it could be read, for those who need no more.
 func ParseTaskConfig(file string, data []byte, variables Variables) (TaskConfig, error) {
 	problems := &problems{file: file}
 	root := parseYAML(problems, data)
@@ -24,10 +25,7 @@ func ParseTaskConfig(file string, data []byte, variables Variables) (TaskConfig,
 	decoder := newTaskDecoder(problems)
 	config := decoder.taskConfig(root)
 	config.check(decoder.report)
-	if err := problems.err(); err != nil {
-		return TaskConfig{}, err
-	}
-	return config, nil
+	return config, problems.err()
 }
 
 // Interpolate gives the config with the variables in it replaced by their values.

@@ -6,51 +6,51 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"midge/api"
 )
 
-// UploadOptions says for which workers an artifact is meant.
-type UploadOptions struct {
-	Platform string   // "" for any
-	Tags     []string // of the workers; nil for any
+// Artifacts lists the artifacts of the client's team, the newest first, at most limit.
+func (c *Client) Artifacts(ctx context.Context, limit int) ([]api.Artifact, error) {
+	r := request{
+		method: http.MethodGet,
+		path:   c.teamPath("artifacts"),
+		query:  url.Values{"limit": {strconv.Itoa(limit)}},
+		about:  "list of artifacts",
+	}
+	var artifacts []api.Artifact
+	err := c.call(ctx, r, &artifacts)
+	return artifacts, err
 }
 
-// UploadArtifact sends a compressed tar archive, which becomes an artifact of the
-// client's team. An upload that broke is not repeated, since archive cannot be.
-func (c *Client) UploadArtifact(ctx context.Context, archive io.Reader, options UploadOptions) (api.Artifact, error) {
-	query := url.Values{}
-	if options.Platform != "" {
-		query.Set("platform", options.Platform)
-	}
-	if len(options.Tags) > 0 {
-		query["tags"] = options.Tags
-	}
-	response, err := c.send(ctx, request{
-		method: http.MethodPost,
-		path:   c.teamPath("artifacts"),
-		query:  query,
-		header: http.Header{"Content-Type": {"application/octet-stream"}},
-		stream: archive,
-	})
-	if err != nil {
-		return api.Artifact{}, err
-	}
-	defer response.Body.Close()
+// Artifact gives one artifact of the client's team.
+func (c *Client) Artifact(ctx context.Context, id int) (api.Artifact, error) {
 	var artifact api.Artifact
-	err = c.decode(ctx, response, &artifact)
+	r := c.artifactRequest(id)
+	r.header = http.Header{"Accept": {"application/json"}}
+	err := c.call(ctx, r, &artifact)
 	return artifact, err
 }
 
 // DownloadArtifact gives an artifact as a tar archive, compressed by gzip or zstd;
 // its first bytes tell which. The caller closes it.
 func (c *Client) DownloadArtifact(ctx context.Context, id int) (io.ReadCloser, error) {
-	r := request{
-		method: http.MethodGet,
-		path:   c.teamPath("artifacts", id),
-		header: http.Header{"Accept-Encoding": {"zstd, gzip"}},
-		about:  fmt.Sprintf("artifact %d", id),
-	}
+	r := c.artifactRequest(id)
+	r.header = http.Header{"Accept-Encoding": {"zstd, gzip"}}
+	return c.body(ctx, r)
+}
+
+// ArtifactFile gives the content of a file of an artifact, a symlink followed; only a
+// midge does. The caller closes it.
+func (c *Client) ArtifactFile(ctx context.Context, id int, path string) (io.ReadCloser, error) {
+	r := c.artifactRequest(id)
+	r.query = url.Values{"file": {path}}
+	return c.body(ctx, r)
+}
+
+// body gives the answer to a request as a stream, which the caller closes.
+func (c *Client) body(ctx context.Context, r request) (io.ReadCloser, error) {
 	var body io.ReadCloser
 	err := c.persist(ctx, r, func(ctx context.Context) error {
 		response, err := c.send(ctx, r)
@@ -61,4 +61,12 @@ func (c *Client) DownloadArtifact(ctx context.Context, id int) (io.ReadCloser, e
 		return nil
 	})
 	return body, err
+}
+
+func (c *Client) artifactRequest(id int) request {
+	return request{
+		method: http.MethodGet,
+		path:   c.teamPath("artifacts", id),
+		about:  fmt.Sprintf("artifact %d", id),
+	}
 }

@@ -80,6 +80,16 @@ func (c *Client) BuildArtifacts(ctx context.Context, id int) ([]api.Artifact, er
 	return artifacts, err
 }
 
+// BuildPlan gives the plan of a build, with the params of its tasks as far as the user
+// may know them.
+func (c *Client) BuildPlan(ctx context.Context, id int) (api.Plan, error) {
+	var answer struct {
+		Plan api.Plan `json:"plan"`
+	}
+	err := c.call(ctx, buildRequest(http.MethodGet, id, "plan"), &answer)
+	return answer.Plan, err
+}
+
 // buildRequest is a request about a build, or about what is below it.
 func buildRequest(method string, id int, below ...any) request {
 	return request{

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"midge/api"
-	"midge/artifacts/transfer"
 	"midge/client"
 	"midge/runtime/archive"
 	"midge/trace"
@@ -64,17 +63,11 @@ func (e *Execution) receive(ctx context.Context, c *client.Client, artifact api.
 		received.Receipt.FetchedCompressed = wire
 		return received, nil
 	}
-	ctx, remote, cancel := withTrees(ctx, c, func() error { return nil })
-	defer cancel(nil)
-	options := transfer.FetchOptions{Delete: e.request.Delete, CacheDir: e.request.CacheDir}
-	options.Progress = &meter{tell: func(_, moved, total int64) {
-		observe(Receiving{Output: output.Name, Bytes: moved, Total: total})
-	}}
 	var err error
-	if received.Receipt, err = transfer.Fetch(ctx, remote, artifact.Digest, output.Path, options); err != nil {
-		return Received{}, transferError(ctx, whole, err)
-	}
-	return received, nil
+	received.Receipt, err = fetchTree(ctx, c, artifact, output.Path, DownloadOptions{e.request.Delete, e.request.CacheDir}, func(moved, total int64) {
+		observe(Receiving{Output: output.Name, Bytes: moved, Total: total})
+	}, whole)
+	return received, err
 }
 
 // receiveArchive unpacks an artifact into a directory, which is made if it is not there.

@@ -99,18 +99,10 @@ func (e *Execution) start(ctx context.Context, c *client.Client, abort <-chan st
 		return api.Build{}, ErrAbortedEarly
 	default:
 	}
-	plan := e.request.plan(e.config, e.selected, artifacts)
-	if info.Midge != nil {
-		for step := range plan.All() {
-			if step.Task != nil {
-				step.Task.TTY = &e.request.TTY
-			}
-		}
-	}
 	// Not early: a build that may have been created must be known, to be aborted.
-	build, err := c.CreateBuild(ctx, plan)
+	build, err := c.CreateBuild(ctx, e.plan(info, artifacts))
 	if err != nil {
-		return api.Build{}, err
+		return api.Build{}, e.lostInput(ctx, c, err)
 	}
 	observe(Created{Build: build, URL: buildURL(c, info, build)})
 	return build, nil

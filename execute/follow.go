@@ -17,6 +17,12 @@ type Outcome struct {
 	TaskStatus int
 	// Messages are why steps errored, in the order in which they did.
 	Messages []string
+	// Cause is why a step did not succeed, if the server knows more than the exit status.
+	Cause *api.CauseEvent
+	// LastLines are the end of what the tasks wrote.
+	LastLines []string
+
+	tail tail
 }
 
 // ExitStatus gives the status to exit with: the task's own, 1 for a build that failed
@@ -56,6 +62,7 @@ func Follow(ctx context.Context, c *client.Client, build int, observe func(Happe
 		outcome.note(data)
 		observe(Happened{Event: event, Data: data})
 	}
+	outcome.LastLines = outcome.tail.lines()
 	if !outcome.Status.Finished() {
 		return outcome, fmt.Errorf("the log of build %d ends before the build does; ask for its status with: midge builds", build)
 	}
@@ -69,6 +76,10 @@ func (o *Outcome) note(data api.EventData) {
 		o.Status = data.Status
 	case api.FinishTaskEvent:
 		o.TaskStatus = data.ExitStatus
+	case api.LogEvent:
+		o.tail.add(data.Output())
+	case api.CauseEvent:
+		o.Cause = &data
 	case api.ErrorEvent:
 		o.Messages = append(o.Messages, data.Message)
 	}

@@ -16,7 +16,7 @@ import (
 type selection struct {
 	inputs  []source          // of the task's inputs, by the name of the artifact
 	mapping map[string]string // of the task's inputs to artifacts of another name
-	outputs []Mapping         // with absolute paths
+	outputs []Mapping         // to be brought home, with absolute paths
 }
 
 // selectTrees matches the request with the task's inputs and outputs. All that does
@@ -38,14 +38,13 @@ func (r Request) selectTrees(config api.TaskConfig) (selection, error) {
 		if name != input.Name {
 			selected.mapping[input.Name] = name
 		}
-		path, found := given[name]
-		if !found && name == filepath.Base(r.Directory) {
-			path, found = ".", true
+		if slices.ContainsFunc(selected.inputs, func(s source) bool { return s.name == name }) {
+			continue
 		}
+		source, found, err := r.sourceOf(name, given)
+		errs = append(errs, err)
 		switch {
-		case found && !slices.ContainsFunc(selected.inputs, func(s source) bool { return s.name == name }):
-			source, err := r.source(name, path)
-			errs = append(errs, err)
+		case found:
 			selected.inputs = append(selected.inputs, source)
 		case !found && !input.Optional:
 			errs = append(errs, fmt.Errorf("the task needs the input %q; give it with -i %s=DIRECTORY", name, name))
@@ -66,6 +65,25 @@ func (r Request) selectTrees(config api.TaskConfig) (selection, error) {
 	return selected, errors.Join(append(errs, err)...)
 }
 
+// sourceOf gives where an artifact comes from: what was given for it, else what it was in
+// the build that is repeated, else the current directory, if that has its name.
+func (r Request) sourceOf(name string, given map[string]string) (from source, found bool, err error) {
+	if path, found := given[name]; found {
+		from, err = r.source(name, path)
+		return from, true, err
+	}
+	if r.earlier != nil {
+		if id, found := r.earlier.inputs[name]; found {
+			return source{name: name, artifact: id}, true, nil
+		}
+	}
+	if name == filepath.Base(r.Directory) {
+		from, err = r.source(name, ".")
+		return from, true, err
+	}
+	return source{}, false, nil
+}
+
 // artifactOf names the artifact that a task's input is taken from. A directory given
 // for the input itself goes before its mapping.
 func (r Request) artifactOf(input string, given map[string]string) string {
@@ -80,10 +98,7 @@ func (r Request) artifactOf(input string, given map[string]string) string {
 
 // selectOutputs matches the request's outputs with the task's.
 func (r Request) selectOutputs(config api.TaskConfig) ([]Mapping, error) {
-	names := make([]string, len(config.Outputs))
-	for i, output := range config.Outputs {
-		names[i] = output.Name
-	}
+	names := outputNames(config)
 	var errs []error
 	var outputs []Mapping
 	for _, output := range r.Outputs {
@@ -103,6 +118,14 @@ func inputNames(config api.TaskConfig) []string {
 	names := make([]string, len(config.Inputs))
 	for i, input := range config.Inputs {
 		names[i] = input.Name
+	}
+	return names
+}
+
+func outputNames(config api.TaskConfig) []string {
+	names := make([]string, len(config.Outputs))
+	for i, output := range config.Outputs {
+		names[i] = output.Name
 	}
 	return names
 }

@@ -9,12 +9,11 @@ import (
 	"midge/artifacts/transfer"
 )
 
-// LargeUploadError tells that more of an input would be sent than the request allows
-// without asking.
+// LargeUploadError tells that more would be sent than is allowed without asking.
 type LargeUploadError struct {
-	Input   string
+	What    string              // the input "src"
 	Bytes   int64               // to be sent
-	Max     int64               // Request.MaxUpload
+	Max     int64               // UploadOptions.MaxUpload
 	Largest []transfer.PathSize // those of which most would be sent, the largest first
 }
 
@@ -22,8 +21,8 @@ type LargeUploadError struct {
 const maxLargestNamed = 5
 
 func (e *LargeUploadError) Error() string {
-	return fmt.Sprintf("the input %q would send %s, and --max-upload is %s; most of it is %s; name what the task does not need in .midgeignore, or raise --max-upload",
-		e.Input, humanize.Bytes(uint64(e.Bytes)), humanize.Bytes(uint64(e.Max)), e.LargestNamed())
+	return fmt.Sprintf("%s would send %s, and --max-upload is %s; most of it is %s; name what the task does not need in .midgeignore, or raise --max-upload",
+		e.What, humanize.Bytes(uint64(e.Bytes)), humanize.Bytes(uint64(e.Max)), e.LargestNamed())
 }
 
 // LargestNamed gives some of the largest paths with their sizes, for a sentence.
@@ -33,16 +32,4 @@ func (e *LargeUploadError) LargestNamed() string {
 		named = append(named, fmt.Sprintf("%s (%s)", file.Path, humanize.Bytes(uint64(file.Bytes))))
 	}
 	return strings.Join(named, ", ")
-}
-
-// confirm asks whether an input may be sent that is larger than MaxUpload.
-func (r *Request) confirm(input string, receipt *transfer.Receipt) error {
-	if receipt.SentBytes <= r.MaxUpload {
-		return nil
-	}
-	large := &LargeUploadError{Input: input, Bytes: receipt.SentBytes, Max: r.MaxUpload, Largest: receipt.Largest}
-	if r.Confirm == nil {
-		return large
-	}
-	return r.Confirm(large)
 }

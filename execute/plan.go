@@ -8,26 +8,37 @@ const stepName = "one-off"
 // plan makes the plan of a one-off build, of the form that fly makes: fetch the
 // artifacts, run the task, and keep its outputs whatever became of it. artifacts has
 // the id of each selected input.
-func (r Request) plan(config api.TaskConfig, selected selection, artifacts map[string]int) api.Plan {
+//
+// A midge keeps all outputs, so that a later build may have them as inputs, and gives the
+// task a terminal only if that is asked for.
+func (e *Execution) plan(info api.Info, artifacts map[string]int) api.Plan {
 	fetch := api.Plan{InParallel: &api.InParallelPlan{}}
-	for _, input := range selected.inputs {
+	for _, input := range e.selected.inputs {
 		fetch.InParallel.Steps = append(fetch.InParallel.Steps, api.Plan{
 			ArtifactInput: &api.ArtifactInputPlan{ArtifactID: artifacts[input.name], Name: input.name},
 		})
 	}
+	var outputs []string
+	for _, output := range e.selected.outputs {
+		outputs = append(outputs, output.Name)
+	}
 	run := api.Plan{Task: &api.TaskPlan{
 		Name:         stepName,
-		Privileged:   r.Privileged,
-		Tags:         r.Tags,
-		Config:       &config,
-		InputMapping: selected.mapping,
+		Privileged:   e.request.Privileged,
+		Tags:         e.request.Tags,
+		Config:       &e.config,
+		InputMapping: e.selected.mapping,
 	}}
+	if info.Midge != nil {
+		outputs = outputNames(e.config)
+		run.Task.TTY = &e.request.TTY
+	}
 	plan := api.Plan{Do: []api.Plan{fetch, run}}
-	if len(selected.outputs) > 0 {
+	if len(outputs) > 0 {
 		keep := api.Plan{InParallel: &api.InParallelPlan{}}
-		for _, output := range selected.outputs {
+		for _, output := range outputs {
 			keep.InParallel.Steps = append(keep.InParallel.Steps, api.Plan{
-				ArtifactOutput: &api.ArtifactOutputPlan{Name: output.Name},
+				ArtifactOutput: &api.ArtifactOutputPlan{Name: output},
 			})
 		}
 		plan = api.Plan{Ensure: &api.EnsurePlan{Step: plan, Next: keep}}

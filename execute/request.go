@@ -13,7 +13,7 @@ import (
 
 // Request is what a command line asks to be executed.
 type Request struct {
-	// Config is the path of the task file.
+	// Config is the path of the task file; "" is that of the build which Repeat repeats.
 	Config string
 	// Args are appended to those of the task's command.
 	Args []string
@@ -28,22 +28,11 @@ type Request struct {
 	Inputs []Mapping
 	// InputMapping gives the task's input of a name the artifact of another name.
 	InputMapping map[string]string
-	// IncludeIgnored sends also what ignore files leave out, IncludeGit what is named .git.
-	IncludeIgnored, IncludeGit bool
-	// MaxUpload is how many bytes of an input may be sent without asking; 0 is any number.
-	MaxUpload int64
-	// Confirm is asked when there are more. An error ends the execution; nil stands for
-	// one that gives the error back. It is called for one input at a time.
-	Confirm func(*LargeUploadError) error
-	// DryRun finds out what would be sent of the inputs, and does no more.
-	DryRun bool
+	UploadOptions
 	// Outputs names directories to put outputs into; they are made if they are not there.
 	Outputs []Mapping
 	// Delete removes from them what the outputs do not have.
 	Delete bool
-	// CacheDir is where digests of files are remembered from one execution to the next;
-	// "" remembers nothing.
-	CacheDir string
 
 	Privileged bool
 	Tags       []string // of the worker
@@ -56,6 +45,8 @@ type Request struct {
 	Directory string
 	// LookupEnv is os.LookupEnv, or stands for it: params are overridden by it.
 	LookupEnv func(name string) (string, bool)
+
+	earlier *earlierBuild // that is repeated; nil for none
 }
 
 // Mapping is a name and the path of a directory that it stands for.
@@ -83,6 +74,9 @@ func (r Request) path(path string) string {
 
 // taskConfig reads the task file and applies what the request changes in it.
 func (r Request) taskConfig() (api.TaskConfig, error) {
+	if r.Config == "" && r.earlier != nil {
+		return r.earlier.config(r), nil
+	}
 	content, err := r.readFile("task file", "-c", r.Config)
 	if err != nil {
 		return api.TaskConfig{}, err

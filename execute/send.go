@@ -2,16 +2,13 @@ package execute
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"midge/api"
-	"midge/artifacts/transfer"
 	"midge/client"
 	"midge/trace"
 )
@@ -109,25 +106,11 @@ func (s *sending) ready() error {
 
 // tree sends of one input what the server lacks.
 func (s *sending) tree(ctx context.Context, input source) (Sent, error) {
-	ctx, remote, cancel := withTrees(ctx, s.client, s.ready)
-	defer cancel(nil)
-	options := s.execution.request.sendOptions(input.name, cancel)
-	options.Query = url.Values{"name": {input.name}}
-	options.Progress = &meter{tell: func(files, moved, total int64) {
-		s.observe(Sending{Input: input.name, Files: files, Bytes: moved, Total: total})
-	}}
-	sent := Sent{Input: input.name}
-	var answer []byte
-	var err error
-	sent.Receipt, answer, err = transfer.Send(ctx, remote, input.path, options)
-	if err != nil {
-		return Sent{}, transferError(ctx, fmt.Sprintf("the input %q cannot be sent", input.name), err)
+	upload := upload{
+		UploadOptions: s.execution.request.UploadOptions,
+		what:          fmt.Sprintf("the input %q", input.name),
+		name:          input.name,
+		dir:           input.path,
 	}
-	if options.DryRun {
-		return sent, nil
-	}
-	if err := json.Unmarshal(answer, &sent.Artifact); err != nil {
-		return Sent{}, fmt.Errorf("the server's answer to the input %q is not understood: %w", input.name, err)
-	}
-	return sent, nil
+	return upload.send(ctx, s.client, s.ready, s.observe)
 }

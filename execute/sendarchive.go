@@ -28,10 +28,8 @@ func (s *sending) archive(ctx context.Context, input source) (Sent, error) {
 	if request.DryRun {
 		return sent, nil
 	}
-	if request.MaxUpload > 0 {
-		if err := request.confirm(input.name, &receipt); err != nil {
-			return Sent{}, err
-		}
+	if err := request.confirm(fmt.Sprintf("the input %q", input.name), &receipt); err != nil {
+		return Sent{}, err
 	}
 	s.observe(Sending{Input: input.name, Total: files.bytes})
 

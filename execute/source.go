@@ -18,8 +18,9 @@ type source struct {
 	name string
 	path string // of the directory, absolute; "" for an artifact
 
-	build  int // the build that left the artifact
-	output string
+	artifact int // its id; 0 for the output of a build
+	build    int
+	output   string
 }
 
 // source reads what an input was given as: a directory, or @BUILD/OUTPUT.
@@ -52,6 +53,9 @@ func (r Request) checkDirectory(input, path string) error {
 
 // locate gives the id of the artifact.
 func (s source) locate(ctx context.Context, c *client.Client) (int, error) {
+	if s.artifact != 0 {
+		return s.artifact, nil
+	}
 	artifacts, err := c.BuildArtifacts(ctx, s.build)
 	if err != nil {
 		return 0, err

@@ -104,24 +104,3 @@ func (m *meter) add(counter *atomic.Int64, n int64) {
 	}
 	m.tell(m.files.Load(), m.moved.Load(), m.total.Load())
 }
-
-// sendOptions gives what of a request package transfer wants to know. An upload that is
-// not confirmed is given up.
-func (r *Request) sendOptions(input string, giveUp context.CancelCauseFunc) transfer.SendOptions {
-	options := transfer.SendOptions{
-		IncludeIgnored: r.IncludeIgnored,
-		IncludeGit:     r.IncludeGit,
-		CacheDir:       r.CacheDir,
-		DryRun:         r.DryRun,
-	}
-	if r.MaxUpload > 0 {
-		options.Confirm = func(_ context.Context, receipt *transfer.Receipt) error {
-			err := r.confirm(input, receipt)
-			if err != nil {
-				giveUp(err)
-			}
-			return err
-		}
-	}
-	return options
-}

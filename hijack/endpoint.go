@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"midge/terminal"
+	"midge/trace"
 )
 
 // Endpoint is where a server takes sessions in one container.
@@ -41,6 +42,15 @@ func (e *ResponseError) Error() string {
 // permanent tells whether asking again would change nothing.
 func (e *ResponseError) permanent() bool {
 	return e.StatusCode >= 400 && e.StatusCode < 500 && e.StatusCode != http.StatusTooManyRequests
+}
+
+// connect dials for the first time.
+func (e Endpoint) connect(ctx context.Context) (_ *websocket.Conn, err error) {
+	ctx, span := trace.StartSpan(ctx, "connect")
+	defer func() { span.End(err) }()
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	return e.dial(ctx)
 }
 
 // dial connects, offering our own wire. What the server does not take is a *ResponseError.

@@ -11,15 +11,17 @@ import (
 )
 
 const (
-	// probeAfter is how long an answer to what was sent may be missing before a ping asks
-	// whether the other end is there.
-	probeAfter = 750 * time.Millisecond
-	// terminalPatience and pipePatience are how long that ping may be without an
-	// answer before another connection is tried. A full pipe is slow to answer.
-	terminalPatience = 1500 * time.Millisecond
+	// probeAfter is how long an answer to what was sent may be missing, beyond what one
+	// takes, before a ping asks whether the other end is there.
+	probeAfter = 250 * time.Millisecond
+	// patience is how long that ping may be without an answer, beyond what one takes,
+	// before another connection is tried; a pipe that is full is slow to answer.
+	terminalPatience = 500 * time.Millisecond
 	pipePatience     = 10 * time.Second
+	// maxAllowance bounds what an answer is thought to take.
+	maxAllowance = 5 * time.Second
 	// lookInterval is how often it is looked at.
-	lookInterval = 250 * time.Millisecond
+	lookInterval = 100 * time.Millisecond
 	// leaveTimeout bounds how long leaving takes when the other end does not answer.
 	leaveTimeout = 500 * time.Millisecond
 )
@@ -32,6 +34,7 @@ type link struct {
 
 	acknowledged int64        // the output that was
 	sentAt       atomic.Int64 // when input was sent last, in Unix nanoseconds
+	roundTrip    atomic.Int64 // how long the last ping took, in nanoseconds
 
 	// successor is a connection that was made because this one does not answer.
 	successor *websocket.Conn
@@ -50,19 +53,19 @@ func newLink(c *client, conn *connection) *link {
 // carry carries frames both ways until the command has ended, which is an *exited,
 // or something else ends the connection, and closes it.
 func (l *link) carry(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var running sync.WaitGroup
+	var receiving, sending sync.WaitGroup
 	ended := make(chan error, 3)
-	run := func(f func(context.Context) error) {
+	run := func(running *sync.WaitGroup, f func(context.Context) error) {
 		running.Go(func() {
 			defer l.guard()
-			ended <- f(ctx)
+			ended <- f(within)
 		})
 	}
-	run(l.receive)
-	run(l.send)
-	run(l.watch)
+	run(&receiving, l.receive)
+	run(&sending, l.send)
+	run(&sending, l.watch)
 	l.wakeSender()
 	var err error
 	select {
@@ -70,23 +73,26 @@ func (l *link) carry(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	l.lostAt = time.Unix(0, l.conn.heard.Load())
-	l.close(ctx, err)
 	cancel()
-	running.Wait()
+	if l.isOver(ctx, err) && (ctx.Err() != nil || l.in.flush(ctx) == nil) {
+		l.leave(&sending)
+	}
+	l.conn.socket.CloseNow()
+	sending.Wait()
+	receiving.Wait()
+	if l.successor == nil {
+		l.lostAt = time.Unix(0, l.conn.heard.Load())
+	}
 	return err
 }
 
-// close closes the connection. Once all of the output is written, the server is
-// told that it need not keep the end of the session for us.
-func (l *link) close(ctx context.Context, err error) {
-	defer l.conn.socket.CloseNow()
-	if !l.isOver(ctx, err) || ctx.Err() == nil && l.in.flush(ctx) != nil {
-		return
-	}
-	leaving, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+// leave sends what is still to be sent, and closes the connection for good. All of the
+// output is written: the server need not keep the end of the session for us.
+func (l *link) leave(sending *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	defer l.conn.closeWhen(leaving)()
+	defer l.conn.closeWhen(ctx)()
+	sending.Wait()
 	l.post(frame{kind: frameEndAck})
 	for f, ok := l.nextControl(); ok; f, ok = l.nextControl() {
 		if l.conn.send(f) != nil {
@@ -122,6 +128,7 @@ func (l *link) handle(f frame) error {
 	case framePing:
 		l.post(frame{kind: framePong, offset: f.offset})
 	case framePong:
+		l.noteRoundTrip(f.offset)
 	case frameExit:
 		report, err := decodeMessage[exitReport](f)
 		if err != nil {
@@ -180,7 +187,6 @@ func (l *link) watch(ctx context.Context) error {
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	var pinged, unanswered int64 // when; unanswered is 0 when no ping is without its answer
-	pinged = time.Now().UnixNano()
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,20 +194,29 @@ func (l *link) watch(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		now, heard, sent := time.Now().UnixNano(), l.conn.heard.Load(), l.sentAt.Load()
+		allowance := min(2*l.roundTrip.Load(), int64(maxAllowance))
 		if heard > unanswered {
 			unanswered = 0
 		}
 		switch {
-		case unanswered == 0 && (now-pinged > int64(pingInterval) || sent > heard && now-sent > int64(probeAfter)):
+		case unanswered == 0 && (now-pinged > int64(pingInterval) || sent > heard && now-sent > int64(probeAfter)+allowance):
 			pinged, unanswered = now, now
-			l.post(frame{kind: framePing, offset: time.Now().UnixMilli()})
-		case unanswered != 0 && now-unanswered > int64(l.patience):
+			l.post(frame{kind: framePing, offset: now})
+		case unanswered != 0 && now-unanswered > int64(l.patience)+allowance:
 			recovered := func() bool { return l.conn.heard.Load() > unanswered }
-			socket, err := l.redial(ctx, time.Unix(0, heard), recovered)
+			l.lostAt = time.Unix(0, heard)
+			socket, err := l.redial(ctx, l.lostAt, recovered)
 			if socket != nil || err != nil {
 				l.successor = socket
 				return errSilent
 			}
 		}
+	}
+}
+
+// noteRoundTrip learns from the answer to a ping how long one takes.
+func (l *link) noteRoundTrip(pinged int64) {
+	if took := time.Now().UnixNano() - pinged; took > 0 && took < int64(time.Minute) {
+		l.roundTrip.Store(took)
 	}
 }

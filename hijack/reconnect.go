@@ -8,13 +8,18 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"midge/trace"
 )
 
 const (
 	// attemptTimeout bounds one attempt to connect. Another begins long before:
 	// the system repeats what it sent into a network that was down only after seconds.
-	attemptTimeout = 10 * time.Second
-	maxAttempts    = 50
+	attemptTimeout = 2 * time.Second
+	// patientAttempts is how often an attempt may take patientTimeout instead, for networks
+	// on which every connection takes long.
+	patientAttempts = 20
+	patientTimeout  = 15 * time.Second
 	// quietTime is how long the user is not told of a lost connection.
 	quietTime = 3 * time.Second
 )
@@ -31,17 +36,18 @@ func attemptInterval(lost time.Duration) time.Duration {
 }
 
 // reconnect makes a connection again that was lost, and goes on with the session.
-func (c *client) reconnect(ctx context.Context, lost *link) (*connection, error) {
+func (c *client) reconnect(ctx context.Context, lost *link) (_ *connection, err error) {
+	ctx, span := trace.StartSpan(ctx, "reconnect")
+	defer func() { span.End(err) }()
 	socket := lost.successor
 	for {
 		if socket == nil {
-			var err error
 			if socket, err = c.redial(ctx, lost.lostAt, func() bool { return false }); err != nil {
 				return nil, err
 			}
 		}
 		conn := newConnection(socket)
-		err := c.resume(ctx, conn)
+		err = c.resume(ctx, conn)
 		if err == nil {
 			c.show(c.line(fmt.Sprintf("reconnected after %v", since(lost.lostAt))))
 			if c.options.Terminal != nil && !c.options.ReadOnly {
@@ -69,11 +75,14 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 	dialing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dialed := make(chan dialResult)
-	attempts, told := 0, false
-	for {
+	told := false
+	for attempts := 0; ; attempts++ {
 		lost := since(lostAt)
 		switch {
 		case recovered():
+			if told {
+				c.show(c.line(fmt.Sprintf("reconnected after %v", lost)))
+			}
 			return nil, nil
 		case lost > c.timeout:
 			return nil, fmt.Errorf("the server was out of reach for %v, and keeps sessions for %v: this one is over", lost, c.timeout)
@@ -81,14 +90,14 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 			told = true
 			c.show(c.line(c.lostMessage()))
 		}
-		if attempts < maxAttempts {
-			attempts++
-			running.Go(func() { c.attempt(dialing, dialed) })
+		timeout := attemptTimeout
+		if attempts%patientAttempts == 0 {
+			timeout = patientTimeout
 		}
+		running.Go(func() { c.attempt(dialing, timeout, dialed) })
 		next := time.NewTimer(attemptInterval(lost))
 		select {
 		case result := <-dialed:
-			attempts--
 			if result.err == nil {
 				next.Stop()
 				return result.socket, nil
@@ -118,9 +127,9 @@ type dialResult struct {
 }
 
 // attempt tries to connect once, and closes a connection that nobody waits for any more.
-func (c *client) attempt(ctx context.Context, dialed chan<- dialResult) {
+func (c *client) attempt(ctx context.Context, timeout time.Duration, dialed chan<- dialResult) {
 	defer c.guard()
-	trying, cancel := context.WithTimeout(ctx, attemptTimeout)
+	trying, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	socket, err := c.options.Endpoint.dial(trying)
 	select {

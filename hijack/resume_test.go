@@ -34,7 +34,7 @@ func TestCutConnections(t *testing.T) {
 	if got := run.stderr.String(); !strings.Contains(got, "reconnected after ") || !strings.HasSuffix(got, "end\n") {
 		t.Errorf("stderr is %q", got)
 	}
-	if connections := net.connections(); connections < 3 {
+	if connections := net.connections(); connections < 2 {
 		t.Errorf("there were %d connections, so the cuts cut nothing", connections)
 	}
 }

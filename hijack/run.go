@@ -14,6 +14,7 @@ import (
 
 	"midge/api"
 	"midge/runtime"
+	"midge/trace"
 )
 
 // Options say what session Run joins the user to, and how.
@@ -68,7 +69,9 @@ func (e *SignalError) Error() string {
 //
 // What the server says against the session is an *Error, an answer that is no
 // session a *ResponseError. Cancelling ctx detaches.
-func Run(ctx context.Context, options Options) (Result, error) {
+func Run(ctx context.Context, options Options) (result Result, err error) {
+	ctx, span := trace.StartSpan(ctx, "session")
+	defer func() { span.End(err) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for i := range options.Processes {
@@ -76,9 +79,7 @@ func Run(ctx context.Context, options Options) (Result, error) {
 			return Result{}, err
 		}
 	}
-	dialing, done := context.WithTimeout(ctx, handshakeTimeout)
-	defer done()
-	socket, err := options.Endpoint.dial(dialing)
+	socket, err := options.Endpoint.connect(ctx)
 	if err != nil {
 		return Result{}, err
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/coder/websocket"
+
+	"midge/trace"
 )
 
 // Serve answers a request for a session in a place, which its caller has found and
@@ -21,7 +23,10 @@ func (s *Sessions) Serve(w http.ResponseWriter, r *http.Request, place Place) {
 		return // Accept has answered
 	}
 	defer socket.CloseNow()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, span := trace.StartSpan(r.Context(), "hijack", trace.Team(place.TeamName), trace.Build(place.BuildID),
+		trace.Step(place.StepName), trace.Container(place.Container.Handle()))
+	defer span.End(nil)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(s.ctx, cancel)
 	defer stop()

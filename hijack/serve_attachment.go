@@ -153,9 +153,8 @@ func (a *framesAttachment) resize(ctx context.Context, size runtime.WindowSize) 
 	if !a.session.Info().TTY {
 		return malformed("it is a resize, and the session has no terminal")
 	}
-	if err := a.session.process.Resize(ctx, size); err != nil && !a.session.hasEnded() {
-		return err
-	}
+	// A process that has ended meanwhile has no terminal to be resized.
+	_ = a.session.process.Resize(ctx, size)
 	return nil
 }
 
@@ -165,7 +164,9 @@ func (a *framesAttachment) signal(ctx context.Context, signal runtime.Signal) er
 	default:
 		return malformed("the signal %q is none of INT, TERM, KILL, HUP and QUIT", signal)
 	}
-	return a.session.process.Signal(ctx, signal)
+	// Nor one to be sent a signal: how it ended is for sendOutput to tell.
+	_ = a.session.process.Signal(ctx, signal)
+	return nil
 }
 
 // ackDelay is how long a little input waits to be acknowledged: its echo goes first.

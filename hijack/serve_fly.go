@@ -163,9 +163,8 @@ func (a *flyAttachment) handle(ctx context.Context, input api.HijackInput) error
 		if err != nil {
 			return err
 		}
-		if err := a.session.process.Resize(ctx, size); err != nil && !a.session.hasEnded() {
-			return err
-		}
+		// A process that has ended meanwhile has no terminal to be resized.
+		_ = a.session.process.Resize(ctx, size)
 	}
 	if input.Closed && !a.deaf {
 		a.deaf = true

@@ -104,15 +104,18 @@ func TestTerminal(t *testing.T) {
 			screen.types("stty size; echo $TERM $GREETING\r")
 			screen.shows("40 100\r\nxterm hello\r\n", 1)
 
-			screen.types("sleep 100000\r")
-			screen.shows("sleep 100000\r\n", 1)
-			screen.types("\x03")
-			screen.shows("prompt> ", 3)
-
 			screen.types("echo caf\u00e9 \u2603\r")
 			screen.shows("\r\ncaf\u00e9 \u2603\r\n", 1)
 			screen.types("exit 6\r")
 			run.exits(6)
+			screen.isRestored()
+
+			run = begin(t, screen.options(server.endpoint()))
+			screen.shows("prompt> ", 4)
+			screen.types("exec sh -c 'echo sta''rted; exec sleep 100000'\r")
+			screen.shows("\r\nstarted\r\n", 1)
+			screen.types("\x03")
+			run.exits(130)
 			screen.isRestored()
 			server.forgotten()
 		})

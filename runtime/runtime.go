@@ -78,6 +78,7 @@ type VolumeInfo struct {
 	ContainerHandle string // "" unless Type is container
 	Path            string // where it is mounted, "" when it is not
 	ParentHandle    string // the volume below a copy-on-write one
+	CacheKey        string // "" unless Type is cache
 }
 
 // TaskProcessID is the id of the process that is a container's task.
@@ -111,6 +112,11 @@ type ContainerSpec struct {
 	Inputs  []Input
 	Outputs []Output
 	Caches  []Cache
+
+	// Progress, if it is not nil, is called with a line for the user, without its
+	// end, while something takes its time: an image that is pulled. Calls do not
+	// overlap, and end before FindOrCreateContainer returns.
+	Progress func(line string)
 }
 
 // ImageSpec says what a container's root file system is. One of its fields is set.
@@ -201,7 +207,8 @@ type ProcessSpec struct {
 	ID string
 
 	// Path is an executable: absolute, relative to the working directory when it
-	// has a slash, else looked up in the PATH of Env.
+	// has a slash, else looked up in the PATH of Env. "" is the image's entrypoint,
+	// before Args or, without any, the image's own arguments.
 	Path string
 	Args []string
 
@@ -291,6 +298,9 @@ type ExitStatus struct {
 	OOMKilled bool
 	// Started and Ended are the worker's clock.
 	Started, Ended time.Time
+	// Usage is what the container used while the process ran, nil when that was not
+	// measured.
+	Usage *api.ResourceUsage
 }
 
 // Stream is where output was written to.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"midge/api"
+	"midge/artifacts"
 	"midge/artifacts/store"
 	"midge/runtime"
 	"midge/server/state"
@@ -51,15 +53,54 @@ func (s *Server) ingest(ctx context.Context, team string, body io.Reader) (api.A
 	return api.Artifact{CreatedAt: time.Now().Unix(), Digest: digest, Files: files, Bytes: bytes}, nil
 }
 
-// getArtifact sends the artifact of the path as an archive.
+// listArtifacts gives the team's artifacts, the newest first.
+func (s *Server) listArtifacts(w http.ResponseWriter, r *http.Request) {
+	limit := defaultArtifacts
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			fail(w, http.StatusBadRequest, "limit %q is no number of artifacts", text)
+			return
+		}
+		limit = min(n, maxArtifacts)
+	}
+	artifacts, err := s.database.TeamArtifacts(r.Context(), r.PathValue("team"), limit)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, artifacts)
+}
+
+// How many artifacts are listed.
+const (
+	defaultArtifacts = 100
+	maxArtifacts     = 10_000
+)
+
+// getArtifact sends the artifact of the path as an archive, or a file of it that the
+// query names. Who accepts JSON gets its row.
 func (s *Server) getArtifact(w http.ResponseWriter, r *http.Request) {
 	artifact, ok := s.artifactOfPath(w, r)
 	if !ok {
 		return
 	}
-	tree, err := s.artifacts.Open(r.Context(), artifact.Team, artifact.Digest)
+	if r.Header.Get("Accept") == "application/json" {
+		answer(w, http.StatusOK, artifact.Artifact)
+		return
+	}
+	s.sendArtifact(w, r, artifact)
+}
+
+// sendArtifact sends an artifact as an archive, or a file of it that the query names.
+func (s *Server) sendArtifact(w http.ResponseWriter, r *http.Request, artifact state.Artifact) {
+	tree, err := s.artifacts.Tree(r.Context(), artifact.Team, artifact.Digest)
 	if err != nil {
 		s.fail(w, r, err)
+		return
+	}
+	if file := r.URL.Query().Get("file"); file != "" {
+		s.sendFile(w, r, tree, artifact, file)
 		return
 	}
 	archive, err := tree.StreamOut(r.Context(), ".")
@@ -70,14 +111,52 @@ func (s *Server) getArtifact(w http.ResponseWriter, r *http.Request) {
 	defer archive.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	// The archive is compressed, not its transfer: who asks for no compression gets gzip.
-	err = compress(w, archive, r.Header.Get("Accept-Encoding"))
-	if err != nil {
-		if r.Context().Err() == nil {
-			s.log.ErrorContext(r.Context(), "sending an artifact failed", "artifact", artifact.ID, "error", err)
-		}
-		// Half an archive must not look like a whole one.
-		panic(http.ErrAbortHandler)
+	if err := compress(w, archive, r.Header.Get("Accept-Encoding")); err != nil {
+		s.cutShort(r, artifact, err)
 	}
+}
+
+// sendFile sends the content of a file of an artifact. A symlink is followed.
+func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, tree *store.Tree, artifact state.Artifact, file string) {
+	// The tree follows a symlink that a name comes after.
+	entry, at, err := tree.Find(file + "/.")
+	missing := (*runtime.NotFoundError)(nil)
+	switch {
+	case errors.As(err, &missing):
+		fail(w, http.StatusNotFound, "artifact %d has no file %q", artifact.ID, file)
+		return
+	case err != nil:
+		s.fail(w, r, err)
+		return
+	case entry.Type == artifacts.TypeDirectory:
+		fail(w, http.StatusBadRequest, "%q is a directory of artifact %d: fetch the artifact to have it", file, artifact.ID)
+		return
+	}
+	archive, err := tree.StreamOut(r.Context(), at)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	defer archive.Close()
+	entries := tar.NewReader(archive)
+	if _, err := entries.Next(); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(entry.Size, 10))
+	if _, err := io.Copy(w, entries); err != nil {
+		s.cutShort(r, artifact, err)
+	}
+}
+
+// cutShort ends an answer that failed half way: half an artifact must not look like a
+// whole one.
+func (s *Server) cutShort(r *http.Request, artifact state.Artifact, err error) {
+	if r.Context().Err() == nil {
+		s.log.ErrorContext(r.Context(), "sending an artifact failed", "artifact", artifact.ID, "error", err)
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // artifactOfPath gives the artifact of the path, or else answers the request. One of

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +81,48 @@ func TestArtifactRoundTrip(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestListArtifacts(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	for _, content := range []string{"1", "2", "3"} {
+		someone.mustUpload(tarOf(t, map[string]string{"file": content}))
+	}
+	for query, want := range map[string][]int{"": {3, 2, 1}, "?limit=2": {3, 2}} {
+		var artifacts []api.Artifact
+		decode(t, someone.want(http.StatusOK, "GET", "/api/v1/teams/main/artifacts"+query, ""), &artifacts)
+		var ids []int
+		for _, artifact := range artifacts {
+			ids = append(ids, artifact.ID)
+		}
+		if !slices.Equal(ids, want) {
+			t.Errorf("%q lists %v, want %v", query, ids, want)
+		}
+	}
+	someone.want(http.StatusBadRequest, "GET", "/api/v1/teams/main/artifacts?limit=none", "")
+}
+
+// Of an artifact its row can be had, and single files.
+func TestPartsOfAnArtifact(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	artifact := someone.mustUpload(tarOf(t, map[string]string{"a/b": "one", "a/c": "two", "d": ""}))
+	path := fmt.Sprintf("/api/v1/teams/main/artifacts/%d", artifact.ID)
+	var row api.Artifact
+	decode(t, readAll(t, someone.open("GET", path, map[string]string{"Accept": "application/json"}, nil)), &row)
+	if row != artifact {
+		t.Errorf("got the row %+v, want %+v", row, artifact)
+	}
+	for file, want := range map[string]string{"a/b": "one", "a/../a/./c": "two", "d": ""} {
+		if got := someone.want(http.StatusOK, "GET", path+"?file="+file, ""); got != want {
+			t.Errorf("%s is %q, want %q", file, got, want)
+		}
+	}
+	for _, file := range []string{"x", "../d", "a/b/c", "/d"} {
+		someone.want(http.StatusNotFound, "GET", path+"?file="+file, "")
+	}
+	someone.want(http.StatusBadRequest, "GET", path+"?file=a", "")
 }
 
 // tarWith makes a tar stream with an entry of that kind in it.

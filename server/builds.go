@@ -114,9 +114,15 @@ type publicPlan struct {
 }
 
 func (s *Server) buildPlan(w http.ResponseWriter, r *http.Request) {
-	if build, ok := s.buildOfPath(w, r, viewer); ok {
-		answer(w, http.StatusOK, publicPlan{Schema: "exec.v2", Plan: withoutParams(build.Plan)})
+	build, ok := s.buildOfPath(w, r, viewer)
+	if !ok {
+		return
 	}
+	plan := build.Plan
+	if requester(r).in(build.TeamName) < member {
+		plan = withoutParams(plan)
+	}
+	answer(w, http.StatusOK, publicPlan{Schema: "exec.v2", Plan: plan})
 }
 
 // withoutParams leaves out what a viewer should not read: params may be secret.

@@ -80,14 +80,22 @@ func TestNoSuchBuild(t *testing.T) {
 	}
 }
 
-func TestPlanIsShownWithoutParams(t *testing.T) {
-	s := startServer(t, servertest.Options{})
-	someone := testUser(t, s)
-	build := someone.build(`{"task":{"name":"one-off","params":{"B":"hidden2"},"config":{"platform":"linux","params":{"A":"hidden1"},"run":{"path":"true"}}}}`)
-	someone.finish(build.ID)
-	plan := someone.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/builds/%d/plan", build.ID), "")
-	if strings.Contains(plan, "hidden") || !strings.Contains(plan, `"schema":"exec.v2"`) || !strings.Contains(plan, `"path":"true"`) {
-		t.Errorf("got %s", plan)
+// Params may be secret. Who may repeat the build needs them to.
+func TestParamsOfAPlan(t *testing.T) {
+	s := startServer(t, servertest.Options{Configure: withTeams})
+	member := logIn(t, s, "member", "secret")
+	var build api.Build
+	decode(t, member.want(http.StatusCreated, "POST", "/api/v1/teams/ci/builds",
+		`{"task":{"name":"one-off","params":{"B":"hidden2"},"config":{"platform":"linux","params":{"A":"hidden1"},"run":{"path":"true"}}}}`), &build)
+	member.finish(build.ID)
+	for name, shown := range map[string]bool{"member": true, "owner": true, "operator": false, "viewer": false} {
+		plan := logIn(t, s, name, "secret").want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/builds/%d/plan", build.ID), "")
+		if strings.Contains(plan, "hidden1") != shown || strings.Contains(plan, "hidden2") != shown {
+			t.Errorf("%s got %s", name, plan)
+		}
+		if !strings.Contains(plan, `"schema":"exec.v2"`) || !strings.Contains(plan, `"path":"true"`) {
+			t.Errorf("%s got %s", name, plan)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"midge/api"
 	"midge/server/state"
@@ -87,6 +88,9 @@ func apiContainer(container state.Container) api.Container {
 	}
 	if container.BuildID != 0 {
 		shown.BuildName = strconv.Itoa(container.BuildID)
+	}
+	if held := time.Until(container.HeldUntil); held > 0 {
+		shown.ExpiresIn = held.Round(time.Second).String()
 	}
 	return shown
 }

@@ -53,7 +53,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
-	if !s.checkPassword(w, r, name, password) {
+	if failed := s.tryPassword(w, r, name, password); failed != nil {
+		failLogin(w, failed.status, failed.code, failed.description)
 		return
 	}
 	token, _, err := s.tokens.create(r.Context(), connectorLocal+":"+name, nil, "login", s.config.AuthDuration)
@@ -69,28 +70,35 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// checkPassword reports whether the password is the user's, and answers the request
-// when it is not, or when too many from there were not.
-func (s *Server) checkPassword(w http.ResponseWriter, r *http.Request, name, password string) bool {
+// loginFailure says why a password does not let somebody in.
+type loginFailure struct {
+	status      int
+	code        string // as OAuth 2 names it
+	description string
+}
+
+// tryPassword gives nil when the password is the user's, or else why that address is
+// not let in: the password is wrong, or too many from there were. The answer then has
+// the header that goes with it.
+func (s *Server) tryPassword(w http.ResponseWriter, r *http.Request, name, password string) *loginFailure {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
 	}
 	if wait := s.guesses.wait(host, time.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		failLogin(w, http.StatusTooManyRequests, "slow_down", "too many wrong passwords came from this address: wait before the next")
-		return false
+		return &loginFailure{http.StatusTooManyRequests, "slow_down", "too many wrong passwords came from this address: wait before the next"}
 	}
 	// Hashing is meant to be slow: one at a time leaves the server to others.
 	s.hashing.Lock()
 	right := s.passwords.check(name, password)
 	s.hashing.Unlock()
-	if !right {
-		s.guesses.wrong(host, time.Now())
-		s.log.WarnContext(r.Context(), "wrong password", "address", host)
-		failLogin(w, http.StatusUnauthorized, "access_denied", "Invalid username or password")
+	if right {
+		return nil
 	}
-	return right
+	s.guesses.wrong(host, time.Now())
+	s.log.WarnContext(r.Context(), "wrong password", "address", host)
+	return &loginFailure{http.StatusUnauthorized, "access_denied", "Invalid username or password"}
 }
 
 // failLogin answers in the form of OAuth 2.

@@ -64,6 +64,7 @@ func TestRoles(t *testing.T) {
 		{"GET /api/v1/teams/ci/builds", allowed{200, 200, 200}},
 		{"POST /api/v1/teams/ci/builds", allowed{403, 403, 400}},
 		{"POST /api/v1/teams/ci/artifacts", allowed{403, 403, 400}},
+		{"GET /api/v1/teams/ci/artifacts", allowed{200, 200, 200}},
 		{"GET /api/v1/teams/ci/artifacts/ARTIFACT", allowed{403, 403, 200}},
 		{"GET /api/v1/teams/ci/containers", allowed{200, 200, 200}},
 		{"GET /api/v1/teams/ci/containers/CONTAINER", allowed{200, 200, 200}},
@@ -115,6 +116,7 @@ func TestIdsOfOtherTeams(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/api/v1/builds": "[]", "/api/v1/teams/other/containers": "[]", "/api/v1/teams/other/volumes": "[]",
+		"/api/v1/teams/other/artifacts": "[]",
 	} {
 		if got := strings.TrimSpace(stranger.want(http.StatusOK, "GET", path, "")); got != want {
 			t.Errorf("%s: a stranger is shown %s", path, got)

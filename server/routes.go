@@ -24,6 +24,8 @@ func (s *Server) routes() http.Handler {
 	s.buildRoutes(mux)
 	s.workerRoutes(mux)
 	s.pipelineRoutes(mux)
+	s.browserRoutes(mux)
+	s.buildPageRoutes(mux)
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, "%s", r.URL.Path) })
 	return s.everyAnswer(mux)
@@ -35,6 +37,7 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+team, s.inTeam(viewer, s.getTeam))
 
 	mux.HandleFunc("POST "+team+"/artifacts", s.inTeam(member, patient(s.createArtifact)))
+	mux.HandleFunc("GET "+team+"/artifacts", s.inTeam(viewer, s.listArtifacts))
 	mux.HandleFunc("GET "+team+"/artifacts/{artifact}", s.inTeam(member, patient(s.getArtifact)))
 	trees := s.treeHandler(team + "/artifacts")
 	mux.HandleFunc("POST "+team+"/artifacts/{rest...}", s.inTeam(member, patient(trees.ServeHTTP)))
@@ -42,6 +45,7 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+team+"/containers", s.inTeam(viewer, s.listContainers))
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))
 	mux.HandleFunc("GET "+team+"/containers/{container}/hijack", s.inTeam(member, s.hijackContainer))
+	mux.HandleFunc("GET "+team+"/sessions", s.inTeam(member, s.listSessions))
 	mux.HandleFunc("GET "+team+"/volumes", s.inTeam(viewer, s.listVolumes))
 
 	mux.HandleFunc("DELETE "+team+"/tasks/{step}/cache", s.inTeam(pipelineOperator, s.clearTaskCache))
@@ -61,6 +65,8 @@ func (s *Server) buildRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+build+"/events", s.loggedIn(s.buildEvents))
 	mux.HandleFunc("GET "+build+"/usage", s.loggedIn(s.buildUsage))
 	mux.HandleFunc("PUT "+build+"/abort", s.loggedIn(s.abortBuild))
+	mux.HandleFunc("PUT "+build+"/hold", s.loggedIn(s.holdBuild))
+	mux.HandleFunc("DELETE "+build+"/hold", s.loggedIn(s.releaseBuild))
 }
 
 func (s *Server) workerRoutes(mux *http.ServeMux) {

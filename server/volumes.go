@@ -4,12 +4,16 @@ import (
 	"net/http"
 
 	"midge/api"
+	"midge/runtime"
+	"midge/server/engine"
 	"midge/server/state"
 )
 
-// listVolumes gives the volumes of the team's containers, on all workers.
+// listVolumes gives the volumes of the team's containers and the caches of its tasks,
+// on all workers.
 func (s *Server) listVolumes(w http.ResponseWriter, r *http.Request) {
-	containers, err := s.database.Containers(r.Context(), state.ContainerFilter{Teams: []string{r.PathValue("team")}})
+	team := r.PathValue("team")
+	containers, err := s.database.Containers(r.Context(), state.ContainerFilter{Teams: []string{team}})
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -26,20 +30,29 @@ func (s *Server) listVolumes(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		for _, volume := range volumes {
-			container, ok := ofTeam[volume.ContainerHandle]
-			if !ok {
-				continue
+			if container, ok := ofTeam[volume.ContainerHandle]; ok {
+				shown = append(shown, api.Volume{
+					ID:              volume.Handle,
+					WorkerName:      worker.Name(),
+					Type:            volume.Type,
+					ContainerHandle: volume.ContainerHandle,
+					Path:            volume.Path,
+					ParentHandle:    volume.ParentHandle,
+					StepName:        container.StepName,
+				})
+			} else if cache, ok := taskCache(worker, volume, team); ok {
+				shown = append(shown, cache)
 			}
-			shown = append(shown, api.Volume{
-				ID:              volume.Handle,
-				WorkerName:      worker.Name(),
-				Type:            volume.Type,
-				ContainerHandle: volume.ContainerHandle,
-				Path:            volume.Path,
-				ParentHandle:    volume.ParentHandle,
-				StepName:        container.StepName,
-			})
 		}
 	}
 	answer(w, http.StatusOK, shown)
+}
+
+// taskCache gives a volume as the API shows it that is the cache of a task of the team.
+func taskCache(worker runtime.Worker, volume runtime.VolumeInfo, team string) (api.Volume, bool) {
+	owner, step, path, ok := engine.ParseCacheKey(volume.CacheKey)
+	if !ok || owner != team {
+		return api.Volume{}, false
+	}
+	return api.Volume{ID: volume.Handle, WorkerName: worker.Name(), Type: "task-cache", Path: path, StepName: step}, true
 }

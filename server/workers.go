@@ -5,7 +5,6 @@ import (
 
 	"midge/api"
 	"midge/runtime"
-	"midge/server/engine"
 )
 
 // listWorkers gives the workers that the requester's teams may use.
@@ -79,20 +78,4 @@ func (s *Server) workerOfPath(w http.ResponseWriter, r *http.Request) (runtime.W
 		return nil, info, false
 	}
 	return worker, info, true
-}
-
-// clearTaskCache removes the caches of a task of one-off builds. A pipeline and a job
-// in the path, which fly insists on, do not matter.
-func (s *Server) clearTaskCache(w http.ResponseWriter, r *http.Request) {
-	prefix := engine.CachePrefix(r.PathValue("team"), r.PathValue("step"))
-	removed := 0
-	for _, worker := range s.pool.Workers() {
-		n, err := worker.ClearCaches(r.Context(), prefix)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		removed += n
-	}
-	answer(w, http.StatusOK, map[string]int{"caches_removed": removed})
 }

@@ -20,7 +20,7 @@ import (
 // with a slash is relative to dir, one without is looked up.
 func findExecutable(path, dir, pathVariable string) (string, *Failure) {
 	if path == "" {
-		return "", &Failure{Kind: FailedExecutable, Message: "there is no executable to run: the task's run.path is empty"}
+		return "", &Failure{Kind: FailedExecutable, Message: "there is no executable to run: the task has no run.path, and its image no entrypoint or command"}
 	}
 	if strings.Contains(path, "/") {
 		if !filepath.IsAbs(path) {

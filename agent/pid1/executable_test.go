@@ -30,7 +30,7 @@ func TestFindExecutable(t *testing.T) {
 		{path: "here", pathVariable: dir + "/bin", err: "to be run as ./here"},
 		{path: "bin", pathVariable: dir, err: "is a directory"},
 		{path: "here/below", err: dir + "/here is no directory"},
-		{path: "", err: "run.path is empty"},
+		{path: "", err: "has no run.path"},
 	}
 	for _, test := range tests {
 		got, failure := findExecutable(test.path, dir, test.pathVariable)

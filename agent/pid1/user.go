@@ -32,8 +32,8 @@ type groupLine struct {
 	members []string
 }
 
-// lookUpIdentity finds the user in the container's passwd and group files. A
-// number needs no line there, a name does.
+// lookUpIdentity finds the user in the container's passwd and group files. A number
+// and root need no line there, any other name does.
 func lookUpIdentity(user string) (identity, error) {
 	passwd, err := readLines("/etc/passwd", parsePasswdLine)
 	if err != nil {
@@ -136,10 +136,10 @@ func findUser(user string, passwd []passwdLine) (identity, error) {
 		}
 	}
 	switch {
+	case user == "root" || numberErr == nil && number == 0: // whom the smallest images do not name
+		return identity{name: "root", home: "/root"}, nil
 	case numberErr != nil:
 		return identity{}, fmt.Errorf("the image's /etc/passwd has no user %q", user)
-	case number == 0:
-		return identity{name: "root", home: "/root"}, nil
 	default:
 		return identity{uid: number, home: "/"}, nil
 	}

@@ -43,11 +43,10 @@ func TestFindIdentity(t *testing.T) {
 		}
 	}
 	// An image need not have these files.
-	if got, err := findIdentity("root", nil, nil); err == nil {
-		t.Errorf("root by name without a passwd is %+v", got)
-	}
-	if got, err := findIdentity("", nil, nil); err != nil || got.home != "/root" {
-		t.Errorf("the default user without a passwd is %+v (%v)", got, err)
+	for _, user := range []string{"", "0", "root"} {
+		if got, err := findIdentity(user, nil, nil); err != nil || got.uid != 0 || got.home != "/root" {
+			t.Errorf("user %q without a passwd is %+v (%v)", user, got, err)
+		}
 	}
 }
 

@@ -214,11 +214,18 @@ func TestHandlerRefuses(t *testing.T) {
 	}
 }
 
+// memoryDisk gives the directory of a disk in memory.
+func memoryDisk(t testing.TB, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	return dir
+}
+
 // TestFullDisk stores on a disk that is full, and then on the same with room.
 func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"))
-	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+	dir := memoryDisk(t, "2m")
 	s, err := Open(dir, Options{})
 	must(t, err)
 	defer func() { must(t, s.Close()) }()

@@ -166,7 +166,10 @@ func TestTreeThatIsTooLarge(t *testing.T) {
 func FuzzIngestTar(f *testing.F) {
 	f.Add(tarWith(f, file("a"), dirEntry("d/"), link(tar.TypeLink, "d/b", "a"), link(tar.TypeSymlink, "d/c", "..")))
 	f.Add(tarWith(f, file("../x")))
-	s := open(f, Options{MaxArtifactSize: 1 << 20})
+	// Each input is stored and synced, which a disk takes its time for.
+	s, err := Open(memoryDisk(f, "1g"), Options{MaxArtifactSize: 1 << 20})
+	must(f, err)
+	f.Cleanup(func() { must(f, s.Close()) })
 	f.Fuzz(func(t *testing.T, content []byte) {
 		digest, _, _, err := s.IngestTar(t.Context(), mainTeam, bytes.NewReader(content))
 		if err != nil {

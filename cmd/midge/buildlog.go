@@ -16,6 +16,7 @@ import (
 type buildLog struct {
 	program    *program
 	timestamps bool
+	silent     bool // the task's output is not shown
 
 	midLine [2]bool // stdout's and stderr's last line has not ended yet
 }
@@ -64,7 +65,7 @@ func (l *buildLog) output(data api.LogEvent) {
 		to, stream = l.program.stderr, 1
 	}
 	output := data.Output()
-	if len(output) == 0 {
+	if len(output) == 0 || l.silent {
 		return
 	}
 	begins := !l.midLine[stream]

@@ -51,8 +51,18 @@ func (p *program) fail(err error) int {
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(p.stderr, "%s%s\n", prefix, strings.TrimSuffix(line, "\n"))
 	}
+	return exitStatusOf(err)
+}
+
+// exitStatusOf gives the status that the command exits with for an error, 0 for none.
+func exitStatusOf(err error) int {
+	var status exitStatus
 	var failed *failure
 	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &failed):
 		return failed.status
 	case errors.Is(err, execute.ErrAbortedEarly):

@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dustin/go-humanize"
-
 	"midge/execute"
 	"midge/terminal"
 )
@@ -31,19 +29,3 @@ func cacheDir() string {
 	}
 	return filepath.Join(dir, "midge")
 }
-
-// byteCount is a number of bytes as a flag's value, like 500MB or 2GiB.
-type byteCount int64
-
-func (b *byteCount) Set(text string) error {
-	bytes, err := humanize.ParseBytes(text)
-	if err != nil {
-		return err
-	}
-	*b = byteCount(min(bytes, 1<<62))
-	return nil
-}
-
-func (b *byteCount) String() string { return humanize.IBytes(uint64(*b)) }
-
-func (b *byteCount) Type() string { return "size" }

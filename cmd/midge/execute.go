@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"midge/api"
+	"midge/client"
 	"midge/execute"
 	"midge/trace"
 )
@@ -17,7 +19,9 @@ import (
 func newExecuteCommand(p *program) *cobra.Command {
 	var request execute.Request
 	var inputs, outputs, mappings []string
-	maxUpload := byteCount(2 << 30)
+	var from string
+	var logFailed bool
+	var uploads uploadFlags
 	command := &cobra.Command{
 		Use:     "execute -c TASK [flags] [-- ARGS...]",
 		Aliases: []string{"e"},
@@ -37,6 +41,7 @@ it was aborted.`,
 		Example: `  midge execute -c task.yml -i src=. -o report=./report
   midge execute -c task.yml -i src=. --dry-run       # what would be sent, and what is ignored
   midge execute -c deploy.yml -i built=@12/bin       # with what build 12 has left
+  midge execute --from 12 -i src=.                   # build 12 again, but for what changed in src
   midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
 		Args: func(command *cobra.Command, args []string) error {
 			if command.ArgsLenAtDash() != 0 && len(args) > 0 {
@@ -45,8 +50,14 @@ it was aborted.`,
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) (err error) {
-			if request.Config == "" {
+			if request.Config == "" && from == "" {
 				return errors.New("name the task file with -c, like: midge execute -c task.yml")
+			}
+			earlier := 0
+			if from != "" {
+				if earlier, err = parseBuildID(from); err != nil {
+					return err
+				}
 			}
 			if request.Inputs, err = parseMappings("-i", inputs); err != nil {
 				return err
@@ -59,19 +70,22 @@ it was aborted.`,
 			}
 			request.Args, request.Directory, request.LookupEnv = args, p.directory, p.lookupEnv
 			request.TTY = p.stdout.terminal
-			request.MaxUpload, request.CacheDir = int64(maxUpload), cacheDir()
-			return p.execute(command.Context(), request)
+			view := newExecutionView(p)
+			request.UploadOptions = uploads.options(view)
+			view.log.silent = logFailed
+			if p.flags.json && !request.Background {
+				view.records = newRecorder(p.stdout)
+			}
+			return p.execute(command.Context(), request, earlier, view)
 		},
 	}
 	flags := command.Flags()
 	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute")
+	flags.StringVar(&from, "from", "", "execute an earlier build again, as it was but for what is given: its `id`")
 	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
 	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
-	flags.BoolVar(&request.IncludeIgnored, "include-ignored", false, "send also what git or .midgeignore ignores, all but .git")
-	flags.BoolVar(&request.IncludeGit, "include-git", false, "send also what is named .git")
-	flags.Var(&maxUpload, "max-upload", "how much of an input may be sent without asking, like 500MB: `SIZE`; 0 for any")
-	flags.BoolVar(&request.DryRun, "dry-run", false, "show what of the inputs would be sent and what is ignored, and do no more")
+	uploads.add(flags)
 	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
 	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
 	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
@@ -79,6 +93,7 @@ it was aborted.`,
 	flags.StringArrayVarP(&request.YAMLVars, "yaml-var", "y", nil, "set a variable of the task file to a YAML value: `NAME=YAML`")
 	flags.StringArrayVarP(&request.VarFiles, "load-vars-from", "l", nil, "set variables of the task file from a YAML `file`")
 	flags.BoolVarP(&request.Background, "background", "b", false, "leave when the build is created, and print its id")
+	flags.BoolVar(&logFailed, "log-failed", false, "of the output, show only the last lines of a build that does not succeed")
 	return command
 }
 
@@ -105,26 +120,19 @@ func parseNames(flag string, texts []string) (map[string]string, error) {
 	return names, err
 }
 
-// execute runs a task and shows how it goes.
-func (p *program) execute(ctx context.Context, request execute.Request) error {
-	view := newExecutionView(p)
+// execute runs a task, of an earlier build if that is not 0, and shows how it goes.
+func (p *program) execute(ctx context.Context, request execute.Request, earlier int, view *executionView) error {
 	defer view.close()
-	request.Confirm = view.confirm
-	_, span := trace.StartSpan(ctx, "config")
-	execution, err := execute.Prepare(request)
-	span.End(err)
+	execution, c, err := p.prepare(ctx, request, earlier)
 	if err != nil {
-		return err
-	}
-	c, err := p.client()
-	if err != nil {
-		return err
+		return p.conclude(ctx, c, execute.Outcome{}, err, view)
 	}
 	defer c.Close()
 	ctx, abort, stop := interrupts(ctx)
 	defer stop()
 	if request.DryRun {
-		return execution.Estimate(ctx, c, view.observe)
+		err := execution.Estimate(ctx, c, view.observe)
+		return p.conclude(ctx, c, execute.Outcome{}, err, view)
 	}
 	outcome, err := execution.Run(ctx, c, abort, view.observe)
 	view.close()
@@ -132,7 +140,48 @@ func (p *program) execute(ctx context.Context, request execute.Request) error {
 		fmt.Fprintln(p.stdout, outcome.BuildID)
 		return nil
 	}
-	return outcomeError(outcome, err)
+	if view.records == nil {
+		p.sayHeld(ctx, c, outcome)
+	}
+	return p.conclude(ctx, c, outcome, err, view)
+}
+
+// conclude says what remains to be said of a build that was followed, and gives the
+// error by which the program exits with its status.
+func (p *program) conclude(ctx context.Context, c *client.Client, outcome execute.Outcome, err error, view *executionView) error {
+	err = outcomeError(outcome, err)
+	if view.log.silent && outcome.Status.Finished() && outcome.Status != api.StatusSucceeded {
+		for _, line := range outcome.LastLines {
+			fmt.Fprintln(p.stdout, line)
+		}
+	}
+	if view.records != nil {
+		return errors.Join(err, view.records.end(ctx, c, outcome, err))
+	}
+	return err
+}
+
+// prepare reads what is to be executed. Mistakes in that come before those of the target.
+func (p *program) prepare(ctx context.Context, request execute.Request, earlier int) (*execute.Execution, *client.Client, error) {
+	if earlier != 0 {
+		c, err := p.client()
+		if err != nil {
+			return nil, nil, err
+		}
+		execution, err := execute.Repeat(ctx, c, earlier, request)
+		if err != nil {
+			c.Close()
+		}
+		return execution, c, err
+	}
+	_, span := trace.StartSpan(ctx, "config")
+	execution, err := execute.Prepare(request)
+	span.End(err)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := p.client()
+	return execution, c, err
 }
 
 // outcomeError gives the error by which the program exits with a build's status, and

@@ -17,6 +17,7 @@ type executionView struct {
 	log     buildLog
 	bars    *mpb.Progress // nil while there are none
 	bar     map[string]*mpb.Bar
+	records *recorder // of --json, instead of all else; nil for none
 }
 
 func newExecutionView(p *program) *executionView {
@@ -25,6 +26,13 @@ func newExecutionView(p *program) *executionView {
 
 // observe shows one step of progress.
 func (v *executionView) observe(progress execute.Progress) {
+	if created, ok := progress.(execute.Created); ok {
+		v.program.measurement.concerns(created.Build.ID)
+	}
+	if v.records != nil {
+		v.records.observe(progress)
+		return
+	}
 	switch progress := progress.(type) {
 	case execute.Sending:
 		v.sending(progress)
@@ -37,7 +45,6 @@ func (v *executionView) observe(progress execute.Progress) {
 		v.close()
 		v.program.showEstimate(progress)
 	case execute.Created:
-		v.program.measurement.concerns(progress.Build.ID)
 		v.close()
 		v.say(fmt.Sprintf("executing build %d at %s", progress.Build.ID, progress.URL))
 	case execute.Happened:
@@ -48,7 +55,7 @@ func (v *executionView) observe(progress execute.Progress) {
 		v.advance("downloading "+progress.Output, progress.Bytes, progress.Total)
 	case execute.Received:
 		v.finish("downloading " + progress.Output)
-		v.say(fetchLine(progress.Output, progress.Receipt) + " into " + progress.Directory)
+		v.say(fetchLine(progress.Output, progress.Directory, progress.Receipt))
 	}
 }
 
@@ -68,8 +75,8 @@ func (v *executionView) confirm(large *execute.LargeUploadError) error {
 		return large
 	}
 	v.close()
-	return v.program.confirm(fmt.Sprintf("the input %q would send %s, most of it %s; send it?",
-		large.Input, size(large.Bytes), large.LargestNamed()))
+	return v.program.confirm(fmt.Sprintf("%s would send %s, most of it %s; send it?",
+		large.What, size(large.Bytes), large.LargestNamed()))
 }
 
 // say tells the person something, above the bars if there are any.

@@ -80,6 +80,10 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)?s\b`), "1s"},
 	{regexp.MustCompile(`\(\S+ .?B compressed\)`), "(150 B compressed)"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "6c2a4a9e-9f6b-4a3e-8c61-0d9f4f7c1b2a"},
+	{regexp.MustCompile(`\b(b\d+-)[0-9a-f]{12}\b`), "${1}1ec01bfc610d"},
+	{regexp.MustCompile(`"created_at": ?\d+`), `"created_at": 1767366245`},
+	{regexp.MustCompile(`"(sent|fetched)_compressed": \d+`), `"${1}_compressed": 150`},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "1a2b3c4d"},
 	{regexp.MustCompile(`"(start|end|create)_time": \d+`), `"${1}_time": 1767366245`},
 }
 

@@ -37,17 +37,17 @@ func receiptLine(name string, receipt transfer.Receipt, done string) string {
 	return strings.Join(parts, " · ")
 }
 
-// fetchLine says on one line what was received of an artifact.
-func fetchLine(name string, receipt transfer.FetchReceipt) string {
+// fetchLine says on one line what a directory received of an artifact.
+func fetchLine(name, dir string, receipt transfer.FetchReceipt) string {
+	if receipt.Digest == "" {
+		return fmt.Sprintf("%s: %s received into %s", name, size(receipt.FetchedCompressed), dir)
+	}
 	received := "nothing received"
-	switch {
-	case receipt.Digest == "":
-		return fmt.Sprintf("%s: %s received", name, size(receipt.FetchedCompressed))
-	case receipt.FetchedFiles > 0:
+	if receipt.FetchedFiles > 0 {
 		received = fmt.Sprintf("%s changed, %s received (%s compressed)",
 			files(receipt.FetchedFiles), size(receipt.FetchedBytes), size(receipt.FetchedCompressed))
 	}
-	line := fmt.Sprintf("%s: %s, %s · %s", name, files(receipt.Files), size(receipt.Bytes), received)
+	line := fmt.Sprintf("%s: %s, %s · %s into %s", name, files(receipt.Files), size(receipt.Bytes), received, dir)
 	if n := len(receipt.Deleted); n > 0 {
 		line += fmt.Sprintf(", %d deleted", n)
 	}

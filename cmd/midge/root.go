@@ -39,7 +39,8 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		&cobra.Group{ID: groupOther, Title: "What a server has:"},
 	)
 	for _, command := range []*cobra.Command{
-		newExecuteCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p), newClearTaskCacheCommand(p),
+		newExecuteCommand(p), newHijackCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
+		newHoldCommand(p), newReleaseCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
@@ -98,7 +99,7 @@ func unknownCommand(root *cobra.Command, name string) error {
 	if nearest := api.Nearest(name, known); nearest != "" {
 		return fmt.Errorf("there is no command %q; did you mean %q?", name, nearest)
 	}
-	return fmt.Errorf("there is no command %q; see midge help", name)
+	return fmt.Errorf("there is no command %q; see %s --help", name, root.CommandPath())
 }
 
 // flagError says what is wrong with a flag, and names the nearest there is.

@@ -98,6 +98,7 @@ func TestVolumes(t *testing.T) {
 		{container, false, "v  w  container  c"},
 		{container, true, "v  w  container  container:c,path:/p,parent:x"},
 		{cache, false, "v  w  task-cache  p/j/s"},
+		{api.Volume{ID: "v", WorkerName: "w", Type: "task-cache", Path: ".gocache", StepName: "one-off"}, false, "v  w  task-cache  one-off:.gocache"},
 		{api.Volume{ID: "v", WorkerName: "w", Type: "artifact"}, false, "v  w  artifact  n/a"},
 	} {
 		if got := rows(t, volumesTable([]api.Volume{test.volume}, test.details)); got[0] != test.want {

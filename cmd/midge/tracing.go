@@ -77,6 +77,9 @@ type measurement struct {
 // measure has the command tell its trace and usage when it has ended, where that is asked for.
 func (p *program) measure(command *cobra.Command) {
 	run := command.RunE
+	if run == nil { // it only has others below it
+		return
+	}
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if p.flags.traceFile != "" && p.flags.trace == "" {
 			p.flags.trace = "json"

@@ -58,6 +58,9 @@ func volumeIdentifier(volume api.Volume, details bool) string {
 		}
 		return identifier
 	case "task-cache":
+		if volume.PipelineName == "" {
+			return volume.StepName + ":" + volume.Path
+		}
 		return volume.PipelineName + "/" + volume.JobName + "/" + volume.StepName
 	}
 	return "n/a"

@@ -17,7 +17,7 @@ import (
 
 func newWatchCommand(p *program) *cobra.Command {
 	var build, page string
-	var timestamps bool
+	var timestamps, logFailed, withStatus bool
 	command := &cobra.Command{
 		Use:     "watch [-b BUILD]",
 		Aliases: []string{"w"},
@@ -39,15 +39,26 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 				return err
 			}
 			p.measurement.concerns(id)
-			log := buildLog{program: p, timestamps: timestamps}
-			outcome, err := execute.Follow(ctx, c, id, log.happened)
-			return outcomeError(outcome, err)
+			view := newExecutionView(p)
+			view.log.timestamps, view.log.silent = timestamps, logFailed
+			if p.flags.json {
+				view.records = newRecorder(p.stdout)
+			}
+			outcome, err := execute.Follow(ctx, c, id, func(happened execute.Happened) { view.observe(happened) })
+			err = p.conclude(ctx, c, outcome, err, view)
+			var status exitStatus
+			if !withStatus && errors.As(err, &status) {
+				return nil
+			}
+			return err
 		},
 	}
 	flags := command.Flags()
 	flags.StringVarP(&build, "build", "b", "", "the `id` of the build")
 	flags.StringVarP(&page, "url", "u", "", "the `URL` of the build's page")
 	flags.BoolVarP(&timestamps, "timestamps", "t", false, "show the time of each line")
+	flags.BoolVar(&logFailed, "log-failed", false, "of the output, show only the last lines of a build that does not succeed")
+	flags.BoolVar(&withStatus, "exit-status", true, "exit with the build's status; --exit-status=false exits with 0 once it has ended")
 	return command
 }
 

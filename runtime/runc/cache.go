@@ -81,7 +81,7 @@ func (s *cacheStore) list() ([]runtime.VolumeInfo, error) {
 			return nil, err
 		}
 		if r.Generation != "" {
-			all = append(all, runtime.VolumeInfo{Handle: handle, Type: "cache"})
+			all = append(all, runtime.VolumeInfo{Handle: handle, Type: "cache", CacheKey: r.Key})
 		}
 	}
 	return all, nil

@@ -65,10 +65,10 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 		},
 		Root:     &specs.Root{Path: s.rootfs()},
 		Hostname: hostname(spec),
-		Mounts:   append(systemMounts(spec, s, w.isolates(spec)), volumeMounts(volumes)...),
+		Mounts:   append(systemMounts(spec, s, w.networkOf(spec) == NetworkNone), volumeMounts(volumes)...),
 		Linux: &specs.Linux{
 			CgroupsPath: w.cgroup(spec.Handle),
-			Namespaces:  w.namespaces(spec),
+			Namespaces:  w.namespaces(spec, s),
 			Resources:   w.resources(spec),
 		},
 	}
@@ -114,24 +114,19 @@ var defaultSeccomp = sync.OnceValues(func() (*specs.LinuxSeccomp, error) {
 	})
 })
 
-// isolates tells whether a container has no network but loopback.
-func (w *Worker) isolates(spec runtime.ContainerSpec) bool {
-	return spec.Hermetic || w.options.Network == NetworkNone
-}
-
-func (w *Worker) namespaces(spec runtime.ContainerSpec) []specs.LinuxNamespace {
-	types := []specs.LinuxNamespaceType{
-		specs.PIDNamespace, specs.MountNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace,
+func (w *Worker) namespaces(spec runtime.ContainerSpec, s *stage) []specs.LinuxNamespace {
+	namespaces := []specs.LinuxNamespace{
+		{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace},
+		{Type: specs.UTSNamespace}, {Type: specs.CgroupNamespace},
 	}
 	if !spec.Privileged {
-		types = append(types, specs.UserNamespace)
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 	}
-	if w.isolates(spec) {
-		types = append(types, specs.NetworkNamespace)
-	}
-	namespaces := make([]specs.LinuxNamespace, len(types))
-	for i, t := range types {
-		namespaces[i].Type = t
+	switch w.networkOf(spec) {
+	case NetworkBridge:
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: agent.NetworkPath(s.place)})
+	case NetworkNone:
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace})
 	}
 	return namespaces
 }

@@ -73,14 +73,42 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtim
 func (c *container) revive(ctx context.Context) error {
 	unlock := c.worker.changes.lock(c.handle)
 	defer unlock()
-	if _, err := c.worker.readRecord(c.handle); err != nil {
+	r, err := c.worker.readRecord(c.handle)
+	if err != nil {
 		return err
 	}
 	up, err := c.client.Running(ctx)
 	if err != nil || up {
 		return err
 	}
-	return c.worker.launch(ctx, c.dir)
+	if r.Network == "" {
+		return c.worker.launch(ctx, c.dir, r.Privileged, nil)
+	}
+	return c.reviveOnBridge(ctx, r)
+}
+
+// reviveOnBridge brings it up with a network namespace in place of the one that has
+// ended with it.
+func (c *container) reviveOnBridge(ctx context.Context, r containerRecord) error {
+	w := c.worker
+	if w.bridge == nil {
+		return errors.New("it was made with the bridge network, which this server does not have")
+	}
+	if err := w.freeNetwork(ctx, r); err != nil {
+		return err
+	}
+	namespace, err := w.bridge.Take(ctx)
+	if err != nil {
+		return err
+	}
+	r.Network = namespace.ID
+	if err := w.writeRecord(r); err != nil {
+		return errors.Join(err, releaseNetwork(ctx, namespace))
+	}
+	if err := w.launch(ctx, c.dir, r.Privileged, namespace); err != nil {
+		return errors.Join(err, releaseNetwork(ctx, namespace))
+	}
+	return namespace.Leave()
 }
 
 func (c *container) Attach(_ context.Context, id string) (runtime.Process, error) {
@@ -133,6 +161,9 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	}
 	r, err := w.readRecord(handle)
 	if missing := (*runtime.NotFoundError)(nil); err != nil && !errors.As(err, &missing) {
+		return err
+	}
+	if err := w.freeNetwork(ctx, r); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(c.dir); err != nil {

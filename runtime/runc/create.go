@@ -1,6 +1,7 @@
 package runc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"midge/agent"
 	"midge/runtime"
+	"midge/runtime/runc/image"
+	"midge/runtime/runc/network"
 	"midge/trace"
 )
 
@@ -84,33 +87,62 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 			return err
 		}
 	}
-	stage := w.newStage(spec, dir)
-	compat, err := w.prepareRootfs(ctx, spec, stage)
+	namespace, err := w.takeNetwork(ctx, spec)
 	if err != nil {
 		return err
 	}
-	r := containerRecord{Handle: spec.Handle}
-	if r.Volumes, err = w.prepareVolumes(ctx, spec, stage); err != nil {
-		return err
+	stage, err := w.newStage(spec, dir, namespace)
+	if err != nil {
+		return errors.Join(err, releaseNetwork(ctx, namespace))
 	}
-	if err := agent.WriteConfig(dir, w.agentConfig(spec, stage, r.Volumes)); err != nil {
-		return err
+	r, err := w.prepare(ctx, spec, stage)
+	if err != nil {
+		return errors.Join(err, releaseNetwork(ctx, namespace))
 	}
-	if err := w.writeRuntimeConfig(spec, stage, compat, r.Volumes); err != nil {
-		return err
+	if err := w.launch(ctx, dir, spec.Privileged, namespace); err != nil {
+		return errors.Join(w.container(spec.Handle).explain(err), releaseNetwork(ctx, namespace))
 	}
-	if err := w.launch(ctx, dir); err != nil {
-		return w.container(spec.Handle).explain(err)
+	if namespace != nil {
+		r.Network = namespace.ID
+		if err := namespace.Leave(); err != nil {
+			return err
+		}
 	}
 	return w.writeRecord(r)
 }
 
-// launch brings up the container in dir.
-func (w *Worker) launch(ctx context.Context, dir string) error {
-	return agent.Launch(ctx, w.options.Agent, dir, w.users.file)
+// prepare makes all that the container's supervisor needs.
+func (w *Worker) prepare(ctx context.Context, spec runtime.ContainerSpec, s *stage) (containerRecord, error) {
+	r := containerRecord{Handle: spec.Handle, Privileged: spec.Privileged}
+	root, err := w.prepareRootfs(ctx, spec, s)
+	if err != nil {
+		return r, err
+	}
+	if root.image != nil {
+		r.Image = root.image.Digest
+	}
+	if r.Volumes, err = w.prepareVolumes(ctx, spec, s); err != nil {
+		return r, err
+	}
+	if err := agent.WriteConfig(s.dir, w.agentConfig(spec, s, root.image, r.Volumes)); err != nil {
+		return r, err
+	}
+	return r, w.writeRuntimeConfig(spec, s, root.compat, r.Volumes)
 }
 
-func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, volumes []volume) agent.Config {
+// launch brings up the container in dir, in a network namespace if it is given one.
+func (w *Worker) launch(ctx context.Context, dir string, privileged bool, namespace *network.Namespace) error {
+	var namespaces agent.Namespaces
+	if !privileged {
+		namespaces.Users = w.users.file
+	}
+	if namespace != nil {
+		namespaces.Network = namespace.File
+	}
+	return agent.Launch(ctx, w.options.Agent, dir, namespaces)
+}
+
+func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.Image, volumes []volume) agent.Config {
 	config := agent.Config{
 		ID:         spec.Handle,
 		Runtime:    w.runtime,
@@ -123,6 +155,11 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, volumes []vol
 		User:       spec.User,
 		Own:        []string{spec.Dir},
 		Privileged: spec.Privileged,
+	}
+	if from != nil {
+		config.Env = slices.Concat(from.Config.Env, spec.Env)
+		config.User = cmp.Or(spec.User, from.Config.User)
+		config.Entrypoint, config.Arguments = from.Config.Entrypoint, from.Config.Cmd
 	}
 	if s.mapped {
 		config.RootUID, config.RootGID = int(w.users.uids.start), int(w.users.gids.start)

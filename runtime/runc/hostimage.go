@@ -232,7 +232,7 @@ func (h *hostImage) prepare(spec runtime.ContainerSpec, s *stage) (compat bool, 
 			return false, err
 		}
 		if name == "etc" {
-			if err := writeNames(spec, upper); err != nil {
+			if err := s.writeNames(spec, upper); err != nil {
 				return false, err
 			}
 		}

@@ -16,6 +16,11 @@ const recordFile = "container.json"
 type containerRecord struct {
 	Handle  string   `json:"handle"`
 	Volumes []volume `json:"volumes,omitempty"`
+	// Image is the digest of the image of a store, "" when there is none.
+	Image string `json:"image,omitempty"`
+	// Network is the id of its namespace on the bridge, "" when there is none.
+	Network    string `json:"network,omitempty"`
+	Privileged bool   `json:"privileged,omitempty"`
 }
 
 // A volume is a directory that a container mounts.

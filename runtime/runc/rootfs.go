@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"midge/runtime"
+	"midge/runtime/runc/image"
 )
 
 // compatLoaders are the loaders of programs of the narrower architecture.
@@ -29,29 +30,43 @@ func needsCompat(layers []string) (bool, error) {
 	return false, nil
 }
 
-// prepareRootfs puts the container's root file system on its stage. compat tells that
-// it has programs of the machine's narrower architecture.
-func (w *Worker) prepareRootfs(_ context.Context, spec runtime.ContainerSpec, s *stage) (compat bool, err error) {
-	image := spec.Image
+// A rootfs is a container's root file system.
+type rootfs struct {
+	// compat tells that it has programs of the machine's narrower architecture.
+	compat bool
+	// image is what it came from, nil for a directory of the machine.
+	image *image.Image
+}
+
+// prepareRootfs puts the container's root file system on its stage.
+func (w *Worker) prepareRootfs(ctx context.Context, spec runtime.ContainerSpec, s *stage) (r rootfs, err error) {
+	var layers []string
 	switch {
-	case image.Host:
+	case spec.Image.Host:
 		if w.host == nil {
-			return false, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
+			return r, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
 		}
-		return w.host.prepare(spec, s)
-	case image.RootfsURI != "":
-		lower, err := w.findRootfs(image.RootfsURI)
-		if err != nil {
-			return false, err
-		}
-		return prepareLayeredRootfs(spec, s, []string{lower})
-	case image.Registry != nil:
-		return false, &runtime.SpecError{Message: "image_resource is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
-	case image.Artifact != nil:
-		return false, &runtime.SpecError{Message: "an image from an input is not supported yet: leave it out to run on the host image, or set rootfs_uri"}
+		r.compat, err = w.host.prepare(spec, s)
+		return r, err
+	case spec.Image.RootfsURI != "":
+		var lower string
+		lower, err = w.findRootfs(spec.Image.RootfsURI)
+		layers = []string{lower}
+	case spec.Image.Registry != nil:
+		r.image, err = w.pull(ctx, spec)
+	case spec.Image.Artifact != nil:
+		r.image, err = w.load(ctx, spec, s.dir)
 	default:
-		return false, &runtime.SpecError{Message: "the container has no image"}
+		err = &runtime.SpecError{Message: "the container has no image"}
 	}
+	if err != nil {
+		return r, err
+	}
+	if r.image != nil {
+		layers = r.image.Layers
+	}
+	r.compat, err = prepareLayeredRootfs(spec, s, layers)
+	return r, err
 }
 
 // findRootfs gives the directory that a rootfs_uri means, which must lie below one
@@ -105,14 +120,14 @@ func prepareLayeredRootfs(spec runtime.ContainerSpec, s *stage, layers []string)
 	if err := copyAttributes(layers[0], upper); err != nil {
 		return false, err
 	}
-	if err := writeNamesAbove(spec, upper, layers); err != nil {
+	if err := writeNamesAbove(spec, s, upper, layers); err != nil {
 		return false, err
 	}
 	return needsCompat(layers)
 }
 
 // writeNamesAbove writes, into the layer above an image's, what writeNames does.
-func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) error {
+func writeNamesAbove(spec runtime.ContainerSpec, s *stage, upper string, lower []string) error {
 	below, err := topmost(lower, "etc")
 	if err != nil {
 		return err
@@ -122,7 +137,7 @@ func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) e
 		if err := os.Mkdir(etc, 0o755); err != nil {
 			return err
 		}
-		return writeNames(spec, etc)
+		return s.writeNames(spec, etc)
 	}
 	info, err := os.Lstat(below)
 	if err != nil {
@@ -137,7 +152,7 @@ func writeNamesAbove(spec runtime.ContainerSpec, upper string, lower []string) e
 	if err := copyAttributes(below, etc); err != nil {
 		return err
 	}
-	return writeNames(spec, etc)
+	return s.writeNames(spec, etc)
 }
 
 // topmost gives the path of a name in the uppermost layer that has it, "" when none has.
@@ -169,15 +184,11 @@ func copyAttributes(from, to string) error {
 
 // writeNames writes how a container finds itself and others, in place of what the
 // image has there, be it a file, a link to somewhere or nothing.
-func writeNames(spec runtime.ContainerSpec, etc string) error {
-	resolv, err := os.ReadFile("/etc/resolv.conf")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+func (s *stage) writeNames(spec runtime.ContainerSpec, etc string) error {
 	files := map[string]string{
 		"hostname":    hostname(spec) + "\n",
 		"hosts":       hosts(hostname(spec)),
-		"resolv.conf": string(resolv),
+		"resolv.conf": string(s.resolvConf),
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(etc, name), []byte(content), 0o644); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"midge/agent"
 	"midge/runtime"
+	"midge/runtime/runc/network"
 )
 
 // stagePlaces are directories that every machine has and nothing of a container
@@ -37,18 +38,24 @@ type stage struct {
 	place  string // where all of it is mounted
 	mapped bool   // whether the container has a user namespace
 	mounts []agent.Mount
+
+	resolvConf []byte // the container's name servers
 }
 
 // newStage begins a container's stage with what every container has: its own
 // directory, so that its layers have the container's owners, the agent and /sys.
-func (w *Worker) newStage(spec runtime.ContainerSpec, dir string) *stage {
-	s := &stage{dir: dir, place: w.stage, mapped: !spec.Privileged}
+func (w *Worker) newStage(spec runtime.ContainerSpec, dir string, namespace *network.Namespace) (*stage, error) {
+	resolv, err := resolvConf(namespace)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{dir: dir, place: w.stage, mapped: !spec.Privileged, resolvConf: resolv}
 	s.mounts = []agent.Mount{
 		{Source: dir, Target: s.path("own"), Mapped: s.mapped},
 		{Source: w.options.Agent, Target: s.path("agent")},
 		{Source: "/sys", Target: s.path("sys")},
 	}
-	return s
+	return s, nil
 }
 
 func (s *stage) path(elements ...string) string {

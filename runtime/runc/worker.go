@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,16 +25,8 @@ import (
 
 	"midge/agent"
 	"midge/runtime"
-)
-
-// Network is how containers reach the network.
-type Network string
-
-const (
-	// NetworkHost shares the machine's network.
-	NetworkHost Network = "host"
-	// NetworkNone has loopback alone.
-	NetworkNone Network = "none"
+	"midge/runtime/runc/image"
+	"midge/runtime/runc/network"
 )
 
 // Options are a Worker's settings.
@@ -53,8 +46,9 @@ type Options struct {
 	HostImage bool
 	// Hide are directories that no container sees in the host image, besides StateDir.
 	Hide []string
-	// Network is "" for NetworkHost.
+	// Network is "" for NetworkHost. For NetworkBridge, Bridge says how.
 	Network Network
+	Bridge  network.Options
 	// Limits are those of containers that ask for none.
 	Limits runtime.Limits
 
@@ -71,7 +65,9 @@ type Worker struct {
 	stage         string // where supervisors mount what containers are made of
 	users         *userNamespace
 	hierarchies   agent.Hierarchies
-	host          *hostImage // nil when it is off
+	images        *image.Store
+	bridge        *network.Pool // nil unless it is used
+	host          *hostImage    // nil when it is off
 	caches        *cacheStore
 	changes       keyedMutex // by container handle
 	volumeChanges keyedMutex // by volume handle
@@ -133,6 +129,17 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
 		return nil, err
 	}
+	if w.images, err = image.Open(w.path("images"), image.Options{}); err != nil {
+		return nil, err
+	}
+	if err := w.holdImages(); err != nil {
+		return nil, err
+	}
+	if options.Network == NetworkBridge {
+		if err := w.openBridge(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if options.HostImage {
 		w.host, err = prepareHostImage(w.path("host-image"), append(options.Hide, options.StateDir))
 		if err != nil {
@@ -174,6 +181,11 @@ func (w *Worker) Close() {
 		w.forget(handle)
 	}
 	w.users.file.Close()
+	if w.bridge != nil {
+		if err := w.bridge.Close(); err != nil {
+			slog.Error("the bridge network is left as it is", "worker", w.Name(), "error", err)
+		}
+	}
 }
 
 func (w *Worker) path(elements ...string) string {

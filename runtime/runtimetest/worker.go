@@ -247,10 +247,13 @@ func (w *Worker) Volumes(ctx context.Context) ([]runtime.VolumeInfo, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var infos []runtime.VolumeInfo
-	for _, volumes := range []map[string]*volume{w.volumes, w.caches} {
-		for _, volume := range volumes {
-			infos = append(infos, volume.info())
-		}
+	for _, volume := range w.volumes {
+		infos = append(infos, volume.info())
+	}
+	for key, cache := range w.caches {
+		info := cache.info()
+		info.CacheKey = key
+		infos = append(infos, info)
 	}
 	return infos, nil
 }

@@ -226,7 +226,8 @@ func (b *build) finish(out outcome) {
 // reads the build after the end of its log finds it finished.
 func (b *build) writeEnd(status api.BuildStatus, at time.Time) error {
 	commit := func() error {
-		_, err := b.engine.options.State.FinishBuild(b.engine.hard, b.record.ID, status, at)
+		// Not hard, whose end would leave open whether the state has it: then the log must not lack it.
+		_, err := b.engine.options.State.FinishBuild(context.WithoutCancel(b.engine.hard), b.record.ID, status, at)
 		return err
 	}
 	if b.log == nil || b.log.Ended() {

@@ -136,7 +136,8 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 	if come, _, _ := turn.ahead(); come {
 		build.StartedAt = time.Now()
 	}
-	record, err := e.options.State.CreateBuild(ctx, build)
+	// A client that goes away must not leave open whether there is a build to run.
+	record, err := e.options.State.CreateBuild(context.WithoutCancel(ctx), build)
 	if err != nil {
 		turn.leave()
 		return api.Build{}, err
@@ -155,7 +156,7 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 // hooks that are to run after an abort run. Asked again, it interrupts those too.
 // Of a build that is finished it reports false.
 func (e *Engine) Abort(ctx context.Context, id int, by string) (bool, error) {
-	noted, err := e.options.State.RequestAbort(ctx, id, by)
+	noted, err := e.options.State.RequestAbort(context.WithoutCancel(ctx), id, by)
 	if err != nil || !noted {
 		return false, err
 	}

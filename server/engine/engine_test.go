@@ -34,6 +34,8 @@ type server struct {
 	t       testing.TB
 	options Options
 	engine  *Engine // the one that runs now
+	// endWhileWriting makes engines of runCrashing end during what they do.
+	endWhileWriting bool
 	// beforeOperation is called by workers of newWorker.
 	beforeOperation func()
 }

@@ -62,12 +62,18 @@ func TestAnEngineGoesOnWhereOneHasEnded(t *testing.T) {
 					t.Fatalf("ended at write %d of %d the build is\n%s\nand alone\n%s", nth, writes, got, alone)
 				}
 			}
+			s.endWhileWriting = true
+			for nth := int64(1); nth <= writes; nth++ {
+				if got, _ := s.runCrashing(test.plan, nth); got != alone {
+					t.Fatalf("ended during write %d of %d the build is\n%s\nand alone\n%s", nth, writes, got, alone)
+				}
+			}
 		})
 	}
 }
 
-// runCrashing runs a plan, with an engine that ends in place of its nth write, or
-// operation on a worker, and one after it. It tells what became of the build, and how
+// runCrashing runs a plan, with an engine that ends in place of its nth write or
+// operation on a worker, or during it, and one after it. It tells what became of the build, and how
 // many of them the first engine came to.
 func (s *server) runCrashing(plan string, nth int64) (story string, writes int64) {
 	s.t.Helper()
@@ -75,9 +81,17 @@ func (s *server) runCrashing(plan string, nth int64) (story string, writes int64
 	crashed := make(chan struct{})
 	var count atomic.Int64
 	engine.beforeWrite = func() {
-		if count.Add(1) == nth {
+		if count.Add(1) != nth {
+			return
+		}
+		end := func() {
 			engine.end(errCrash)
 			close(crashed)
+		}
+		if s.endWhileWriting {
+			go end()
+		} else {
+			end()
 		}
 	}
 	s.beforeOperation = engine.beforeWrite

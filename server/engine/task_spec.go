@@ -179,7 +179,7 @@ func (t *task) caches() []runtime.Cache {
 	var caches []runtime.Cache
 	for _, cache := range t.config.Caches {
 		p := path.Clean(cache.Path)
-		caches = append(caches, runtime.Cache{Key: t.cachePrefix() + url.PathEscape(p), Path: p})
+		caches = append(caches, runtime.Cache{Key: t.cachePrefix() + url.PathEscape(p) + "/", Path: p})
 	}
 	return caches
 }
@@ -200,6 +200,19 @@ func (t *task) cachePrefix() string {
 // CachePrefix is what the keys of a task's caches begin with, whatever its config.
 func CachePrefix(team, task string) string {
 	return url.PathEscape(team) + "/" + url.PathEscape(task) + "/"
+}
+
+// ParseCacheKey says whose cache a key is of, and where the task has it.
+func ParseCacheKey(key string) (team, task, path string, ok bool) {
+	fields := strings.Split(key, "/")
+	if len(fields) != 5 || fields[4] != "" {
+		return "", "", "", false
+	}
+	var errs [3]error
+	team, errs[0] = url.PathUnescape(fields[0])
+	task, errs[1] = url.PathUnescape(fields[1])
+	path, errs[2] = url.PathUnescape(fields[3])
+	return team, task, path, errs == [3]error{}
 }
 
 // limits are the task's, or where it has none the server's.

@@ -51,6 +51,18 @@ func (db *Database) Artifact(ctx context.Context, id int) (Artifact, error) {
 	return artifact, nil
 }
 
+// TeamArtifacts gives a team's artifacts, the newest first, at most limit.
+func (db *Database) TeamArtifacts(ctx context.Context, team string, limit int) ([]api.Artifact, error) {
+	artifacts, err := list(ctx, db, func(r row) (api.Artifact, error) {
+		artifact, err := scanArtifact(r)
+		return artifact.Artifact, err
+	}, selectArtifact+`WHERE t.name = ? ORDER BY a.id DESC LIMIT ?`, team, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read artifacts of team %q: %w", team, err)
+	}
+	return artifacts, nil
+}
+
 // BuildArtifacts gives the artifacts that a build made, oldest first.
 func (db *Database) BuildArtifacts(ctx context.Context, buildID int) ([]api.Artifact, error) {
 	artifacts, err := list(ctx, db, func(r row) (api.Artifact, error) {

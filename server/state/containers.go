@@ -118,6 +118,14 @@ func (db *Database) HoldContainer(ctx context.Context, handle string, until time
 	return nil
 }
 
+// ReleaseContainer takes back that a container is held. One that is not there is no error.
+func (db *Database) ReleaseContainer(ctx context.Context, handle string) error {
+	if _, err := db.change(ctx, `UPDATE containers SET held_until = 0, held_by = '' WHERE handle = ?`, handle); err != nil {
+		return fmt.Errorf("release container %s: %w", handle, err)
+	}
+	return nil
+}
+
 // DeleteContainer removes the row; one that is not there is no error.
 func (db *Database) DeleteContainer(ctx context.Context, handle string) error {
 	err := db.lazily(ctx, func(tx *sql.Tx) error {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/creack/pty"
 )
 
 func TestExecute(t *testing.T) {
@@ -148,39 +146,13 @@ func makeRootfs(t *testing.T) string {
 func TestInterrupt(t *testing.T) {
 	s := startServer(t)
 	task := s.script("task", "echo partial > out/file; echo ready; sleep 1000", "outputs: [{name: out}]\n")
-	cmd := s.command("execute", "-c", task, "-o", "out=out")
-	terminal, err := pty.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer terminal.Close()
-	var screen output
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := terminal.Read(buffer)
-			screen.Write(buffer[:n])
-			if err != nil {
-				return
-			}
-		}
-	}()
-	eventually(t, "the task runs", func() error {
-		if !strings.Contains(screen.String(), "ready") {
-			return fmt.Errorf("the terminal shows %q", screen.String())
-		}
-		return nil
-	})
-	if _, err := terminal.Write([]byte{3}); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-	if got := cmd.ProcessState.ExitCode(); got != 3 {
+	screen := startScreen(t, s.command("execute", "-c", task, "-o", "out=out"))
+	screen.waitFor("ready")
+	screen.write("\x03")
+	if got := screen.wait(); got != 3 {
 		t.Errorf("exit status %d, want 3", got)
 	}
-	if !strings.Contains(screen.String(), "aborted") {
-		t.Errorf("the terminal shows %q", screen.String())
-	}
+	screen.waitFor("aborted")
 	s.wantFile("out/file", "partial\n")
 }
 

@@ -13,9 +13,9 @@ import (
 // executable is a command that a file stands for.
 type executable struct {
 	command func(*call) int
-	// interpreter is what goes before the arguments when the file is a script,
-	// its own path at the end.
+	// interpreter is what goes before the arguments when the file is a script.
 	interpreter []string
+	path        string // of the file
 }
 
 // arguments gives the arguments that the command gets, of those the file was called with.
@@ -23,7 +23,11 @@ func (e executable) arguments(args []string) []string {
 	if e.interpreter == nil {
 		return args
 	}
-	return append(slices.Clone(e.interpreter), args[1:]...)
+	script := e.path
+	if strings.Contains(args[0], "/") {
+		script = args[0]
+	}
+	return slices.Concat(e.interpreter, []string{script}, args[1:])
 }
 
 // ExecError tells that a file is there and cannot be executed.
@@ -62,10 +66,7 @@ func (m *Machine) executable(name string) (executable, error) {
 			if !ok {
 				return executable{}, &ExecError{file, syscall.ENOEXEC}
 			}
-			if interpreters != nil {
-				interpreters = append(interpreters, name)
-			}
-			return executable{command, interpreters}, nil
+			return executable{command, interpreters, name}, nil
 		}
 		interpreter, ok := strings.CutPrefix(string(line), "#!")
 		if !ok {

@@ -222,22 +222,6 @@ func (s *shell) environment() []string {
 	return env
 }
 
-// declare runs export, readonly and local with the assignments that follow.
-func (s *shell) declare(clause *syntax.DeclClause) {
-	s.status = 0
-	for _, argument := range clause.Args {
-		if argument.Name == nil {
-			s.declareWords(clause.Variant.Value, s.fields([]*syntax.Word{argument.Value}))
-			continue
-		}
-		word := argument.Name.Value
-		if !argument.Naked {
-			word += "=" + s.assigned(argument)
-		}
-		s.declareWords(clause.Variant.Value, []string{word})
-	}
-}
-
 // declareWords declares NAME or NAME=VALUE.
 func (s *shell) declareWords(variant string, words []string) {
 	for _, word := range words {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -53,7 +51,7 @@ func (s *shell) stmt(stmt *syntax.Stmt) {
 // in the others the failing part has done so.
 func failable(command syntax.Command) bool {
 	switch command := command.(type) {
-	case *syntax.CallExpr, *syntax.Subshell, *syntax.DeclClause, *syntax.TestClause, *syntax.ArithmCmd:
+	case *syntax.CallExpr, *syntax.Subshell:
 		return true
 	case *syntax.BinaryCmd:
 		return command.Op == syntax.Pipe
@@ -88,143 +86,10 @@ func (s *shell) background(stmt *syntax.Stmt) {
 	s.status = 0
 }
 
-// redirected runs a statement's command with its redirections.
-func (s *shell) redirected(stmt *syntax.Stmt) {
-	saved := map[int]*descriptor{}
-	restore := func() {
-		for number, held := range saved {
-			s.program.set(number, held)
-		}
-	}
-	defer func() { restore() }()
-	for _, redirection := range stmt.Redirs {
-		if err := s.redirect(redirection, saved); err != nil {
-			s.complain("%v", err)
-			s.status = 1
-			return
-		}
-	}
-	if stmt.Cmd == nil {
-		s.status = 0
-		return
-	}
-	if call, ok := stmt.Cmd.(*syntax.CallExpr); ok && len(call.Args) == 1 && call.Args[0].Lit() == "exec" {
-		// Its redirections stay.
-		restore = func() {
-			for _, held := range saved {
-				if held != nil {
-					held.release()
-				}
-			}
-		}
-		s.status = 0
-		return
-	}
-	s.command(stmt.Cmd)
-}
-
-// redirect does a redirection, and saves what was in its place.
-func (s *shell) redirect(redirection *syntax.Redirect, saved map[int]*descriptor) error {
-	number := 1
-	switch redirection.Op {
-	case syntax.RdrIn, syntax.RdrInOut, syntax.DplIn, syntax.Hdoc, syntax.DashHdoc:
-		number = 0
-	}
-	if redirection.N != nil {
-		n, err := strconv.Atoi(redirection.N.Value)
-		if err != nil {
-			return fmt.Errorf("%s: bad file descriptor", redirection.N.Value)
-		}
-		number = n
-	}
-	opened, err := s.openRedirection(redirection)
-	if err != nil {
-		return err
-	}
-	if _, ok := saved[number]; !ok {
-		saved[number] = nil
-		if held, ok := s.program.descriptors[number]; ok {
-			saved[number] = held.hold()
-		}
-	}
-	s.program.set(number, opened)
-	return nil
-}
-
-// openRedirection gives what a redirection leads to, nil when it closes.
-func (s *shell) openRedirection(redirection *syntax.Redirect) (*descriptor, error) {
-	if redirection.Op == syntax.Hdoc || redirection.Op == syntax.DashHdoc {
-		return s.hereDocument(redirection)
-	}
-	word, err := expand.Literal(s.expansion(), redirection.Word)
-	if err != nil {
-		return nil, err
-	}
-	var flags openFlags
-	switch redirection.Op {
-	case syntax.RdrIn:
-	case syntax.RdrOut, syntax.RdrClob:
-		flags = writing | creating | truncating
-	case syntax.AppOut:
-		flags = writing | creating | appending
-	case syntax.RdrInOut:
-		flags = writing | creating
-	case syntax.DplIn, syntax.DplOut:
-		if word == "-" {
-			return nil, nil
-		}
-		number, err := strconv.Atoi(word)
-		held, ok := s.program.descriptors[number]
-		if err != nil || !ok {
-			return nil, fmt.Errorf("%s: bad file descriptor", word)
-		}
-		return held.hold(), nil
-	default:
-		return nil, fmt.Errorf("redirection %s is not supported", redirection.Op)
-	}
-	opened, err := s.program.open(word, flags)
-	if err != nil {
-		return nil, fmt.Errorf("can't open %s: %v", word, cause(err))
-	}
-	return opened, nil
-}
-
-func (s *shell) hereDocument(redirection *syntax.Redirect) (*descriptor, error) {
-	text := ""
-	if redirection.Hdoc != nil {
-		var err error
-		if text, err = expand.Document(s.expansion(), redirection.Hdoc); err != nil {
-			return nil, err
-		}
-	}
-	if redirection.Op == syntax.DashHdoc {
-		lines := strings.SplitAfter(text, "\n")
-		for i := range lines {
-			lines[i] = strings.TrimLeft(lines[i], "\t")
-		}
-		text = strings.Join(lines, "")
-	}
-	document := newPipe()
-	document.buffer = []byte(text)
-	document.noWriter = true
-	return newDescriptor(readEnd{document}), nil
-}
-
-// cause gives the error below the operation and path that a *fs.PathError repeats.
-func cause(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		err = at.Err
-	}
-	return err
-}
-
 func (s *shell) command(command syntax.Command) {
 	switch command := command.(type) {
 	case *syntax.CallExpr:
 		s.call(command)
-	case *syntax.DeclClause:
-		s.declare(command)
 	case *syntax.Block:
 		s.stmts(command.Stmts)
 	case *syntax.Subshell:
@@ -242,10 +107,6 @@ func (s *shell) command(command syntax.Command) {
 	case *syntax.FuncDecl:
 		s.functions[command.Name.Value] = command.Body
 		s.status = 0
-	case *syntax.TimeClause:
-		if command.Stmt != nil {
-			s.stmt(command.Stmt)
-		}
 	default:
 		s.complain("%T is not supported", command)
 		panic(exit(2))
@@ -316,98 +177,6 @@ func (s *shell) pipeline(command *syntax.BinaryCmd) {
 	}
 	for _, child := range children {
 		s.status = s.program.wait(child).Code
-	}
-}
-
-// condition runs statements whose failure is no error, and tells whether they succeeded.
-func (s *shell) condition(stmts []*syntax.Stmt) bool {
-	s.untested++
-	defer func() { s.untested-- }()
-	s.stmts(stmts)
-	return s.status == 0
-}
-
-func (s *shell) ifClause(clause *syntax.IfClause) {
-	for ; clause != nil; clause = clause.Else {
-		if len(clause.Cond) == 0 || s.condition(clause.Cond) {
-			if !s.leaving() {
-				s.stmts(clause.Then)
-			}
-			return
-		}
-		if s.leaving() {
-			return
-		}
-	}
-	s.status = 0
-}
-
-func (s *shell) while(clause *syntax.WhileClause) {
-	status := 0
-	s.loops++
-	defer func() { s.loops-- }()
-	for s.condition(clause.Cond) != clause.Until && !s.leaving() {
-		s.stmts(clause.Do)
-		status = s.status
-		if s.leaveLoop() {
-			break
-		}
-	}
-	s.leaveLoop()
-	if !s.returning {
-		s.status = status
-	}
-}
-
-// leaveLoop tells, at the end of a loop's round, whether there is to be no other.
-func (s *shell) leaveLoop() bool {
-	if s.breaking > 0 {
-		s.breaking--
-		return true
-	}
-	if s.continuing > 0 {
-		s.continuing--
-		return s.continuing > 0
-	}
-	return s.returning
-}
-
-func (s *shell) forClause(clause *syntax.ForClause) {
-	iteration, ok := clause.Loop.(*syntax.WordIter)
-	if !ok {
-		s.complain("this kind of for is not supported")
-		panic(exit(2))
-	}
-	words := s.params
-	if iteration.InPos.IsValid() {
-		words = s.fields(iteration.Items)
-	}
-	s.status = 0
-	s.loops++
-	defer func() { s.loops-- }()
-	for _, word := range words {
-		s.assign(iteration.Name.Value, word)
-		s.stmts(clause.Do)
-		if s.leaveLoop() {
-			return
-		}
-	}
-}
-
-func (s *shell) caseClause(clause *syntax.CaseClause) {
-	word := s.literal(clause.Word)
-	s.status = 0
-	for _, item := range clause.Items {
-		for _, pattern := range item.Patterns {
-			matches, err := s.matches(pattern, word)
-			if err != nil {
-				s.complain("%v", err)
-			}
-			if matches {
-				s.stmts(item.Stmts)
-				return
-			}
-		}
 	}
 }
 
@@ -504,7 +273,7 @@ func (s *shell) find(name string) (executable, int) {
 	case err == nil:
 		return image, 0
 	case errors.As(err, &execErr) && execErr.Err == syscall.ENOEXEC && s.isText(file):
-		return executable{command: runShell, interpreter: []string{"/bin/sh", file}}, 0
+		return executable{runShell, []string{"/bin/sh"}, file}, 0
 	case errors.As(err, &execErr):
 		s.complain("%s: %v", name, execErr.Err)
 		return executable{}, 126

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"charm.land/huh/v2"
+	"github.com/spf13/pflag"
+
+	"midge/api"
+	"midge/client"
+	"midge/terminal"
+)
+
+// containerChoice says which container is meant, as fly's flags do.
+type containerChoice struct {
+	handle, build, step, stepType, attempt, page, job, check string
+}
+
+func (c *containerChoice) addFlags(flags *pflag.FlagSet) {
+	flags.StringVarP(&c.build, "build", "b", "", "the `id` of the build; with --job its name")
+	flags.StringVarP(&c.step, "step", "s", "", "the `name` of the step")
+	flags.StringVar(&c.stepType, "step-type", "", "the `type` of the step: task, get, put or check")
+	flags.StringVarP(&c.attempt, "attempt", "a", "", "the `number` of the attempt, for a step that is retried")
+	flags.StringVar(&c.handle, "handle", "", "the container's `handle`, from midge containers")
+	flags.StringVarP(&c.page, "url", "u", "", "the `URL` of the build's page")
+	flags.StringVarP(&c.job, "job", "j", "", "the `PIPELINE/JOB`, on a Concourse")
+	flags.StringVarP(&c.check, "check", "c", "", "the `PIPELINE/RESOURCE` whose check is meant, on a Concourse")
+}
+
+// container gives the container that is meant. Of several the user chooses one.
+func (c containerChoice) container(ctx context.Context, p *program, from *client.Client) (api.Container, error) {
+	if c.handle != "" {
+		return from.Container(ctx, c.handle)
+	}
+	filter, err := c.filter(ctx, from)
+	if err != nil {
+		return api.Container{}, err
+	}
+	containers, err := from.Containers(ctx, filter)
+	if err != nil {
+		return api.Container{}, err
+	}
+	slices.SortFunc(containers, func(a, b api.Container) int {
+		return cmp.Or(cmp.Compare(a.BuildID, b.BuildID), cmp.Compare(a.StepName, b.StepName), cmp.Compare(a.ID, b.ID))
+	})
+	switch len(containers) {
+	case 0:
+		return api.Container{}, c.none(ctx, from, filter)
+	case 1:
+		return containers[0], nil
+	}
+	return p.chooseContainer(ctx, containers)
+}
+
+// filter gives what to ask the server for.
+func (c containerChoice) filter(ctx context.Context, from *client.Client) (client.ContainerFilter, error) {
+	filter := client.ContainerFilter{StepName: c.step, Type: c.stepType, Attempt: c.attempt}
+	var err error
+	switch {
+	case c.page != "":
+		return filterOfPage(filter, c.page)
+	case c.check != "":
+		filter.Type = "check"
+		filter.PipelineName, filter.ResourceName, err = pipelineAnd("--check", "RESOURCE", c.check)
+	case c.job != "":
+		filter.BuildName = c.build
+		filter.PipelineName, filter.JobName, err = pipelineAnd("--job", "JOB", c.job)
+	case c.build != "":
+		filter.BuildID, err = parseBuildID(c.build)
+	default:
+		filter.BuildID, err = newestOneOff(ctx, from)
+	}
+	return filter, err
+}
+
+// filterOfPage reads the URL of a build's page: /builds/12, or on a Concourse
+// /teams/T/pipelines/P/jobs/J/builds/N.
+func filterOfPage(filter client.ContainerFilter, page string) (client.ContainerFilter, error) {
+	parsed, err := url.Parse(page)
+	if err != nil {
+		return filter, fmt.Errorf("%q is no page of a build; one ends like /builds/12", page)
+	}
+	parts := strings.Split(strings.Trim(parsed.Path, "/"), "/")
+	values := make(map[string]string)
+	for i := 0; i+1 < len(parts); i += 2 {
+		values[parts[i]] = parts[i+1]
+	}
+	switch {
+	case values["jobs"] != "":
+		filter.PipelineName, filter.JobName, filter.BuildName = values["pipelines"], values["jobs"], values["builds"]
+		return filter, nil
+	case values["builds"] != "":
+		filter.BuildID, err = parseBuildID(values["builds"])
+		return filter, err
+	}
+	return filter, fmt.Errorf("%q is no page of a build; one ends like /builds/12", page)
+}
+
+func pipelineAnd(flag, what, text string) (pipeline, name string, err error) {
+	pipeline, name, found := strings.Cut(text, "/")
+	if !found || pipeline == "" || name == "" {
+		return "", "", fmt.Errorf("%s is %q and should be PIPELINE/%s", flag, text, what)
+	}
+	return pipeline, name, nil
+}
+
+// newestOneOff gives the id of the team's newest build that no pipeline made.
+func newestOneOff(ctx context.Context, from *client.Client) (int, error) {
+	builds, err := from.Builds(ctx, client.BuildFilter{Team: from.Team(), Limit: 100})
+	if err != nil {
+		return 0, err
+	}
+	for _, build := range builds {
+		if build.JobName == "" && build.PipelineName == "" {
+			return build.ID, nil
+		}
+	}
+	return 0, errors.New("your team has run no task yet; run one with: midge execute -c TASK")
+}
+
+// none says that no container is there, and what to do.
+func (c containerChoice) none(ctx context.Context, from *client.Client, filter client.ContainerFilter) error {
+	if filter.BuildID == 0 {
+		return errors.New("no container is like that; see midge containers for those that there are")
+	}
+	build, err := from.Build(ctx, filter.BuildID)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("build %d has no container", filter.BuildID)
+	if c.step != "" || c.stepType != "" || c.attempt != "" {
+		return fmt.Errorf("%s like that; see midge containers -b %d for those it has", what, filter.BuildID)
+	}
+	if !build.Status.Finished() {
+		return fmt.Errorf("%s yet: it is %s", what, build.Status)
+	}
+	return fmt.Errorf("%s any more: those of a finished build are removed after a while; midge hold BUILD keeps them", what)
+}
+
+// chooseContainer asks which of several containers is meant, or says how to name each.
+func (p *program) chooseContainer(ctx context.Context, containers []api.Container) (api.Container, error) {
+	if !p.canAsk() {
+		var commands strings.Builder
+		for _, container := range containers {
+			fmt.Fprintf(&commands, "\nmidge hijack --handle %s  # %s", terminal.Line(container.ID), describeContainer(container))
+		}
+		return api.Container{}, fmt.Errorf("there are several containers like that; name one:%s", commands.String())
+	}
+	var choices []huh.Option[int]
+	for i, container := range containers {
+		choices = append(choices, huh.NewOption(describeContainer(container), i))
+	}
+	var chosen int
+	question := huh.NewSelect[int]().Title("Which container?").Options(choices...).Value(&chosen)
+	form := huh.NewForm(huh.NewGroup(question)).WithInput(p.stdin).WithOutput(p.stderr)
+	if err := form.RunWithContext(ctx); err != nil {
+		return api.Container{}, errors.New("no container was chosen")
+	}
+	return containers[chosen], nil
+}
+
+// describeContainer says in a line what a container is.
+func describeContainer(container api.Container) string {
+	words := []string{container.Type}
+	if container.JobName != "" {
+		words = append(words, container.PipelineName+"/"+container.JobName)
+	}
+	if container.BuildName != "" {
+		words = append(words, "build "+container.BuildName)
+	}
+	if name := container.StepName + container.ResourceName; name != "" {
+		words = append(words, "step "+name)
+	}
+	if container.Attempt != "" {
+		words = append(words, "attempt "+container.Attempt)
+	}
+	return terminal.Line(strings.Join(append(words, "on "+container.WorkerName), ", "))
+}

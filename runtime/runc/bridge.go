@@ -1,0 +1,106 @@
+package runc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"midge/runtime"
+	"midge/runtime/runc/network"
+)
+
+// Network is how containers reach the network.
+type Network string
+
+const (
+	// NetworkBridge gives each container a network of its own, on a bridge with NAT.
+	NetworkBridge Network = "bridge"
+	// NetworkHost shares the machine's network.
+	NetworkHost Network = "host"
+	// NetworkNone has loopback alone.
+	NetworkNone Network = "none"
+)
+
+// networkOf is what a container has.
+func (w *Worker) networkOf(spec runtime.ContainerSpec) Network {
+	if spec.Hermetic {
+		return NetworkNone
+	}
+	return w.options.Network
+}
+
+// openBridge makes the bridge, and gives back the addresses of containers that are
+// no more.
+func (w *Worker) openBridge(ctx context.Context) error {
+	options := w.options.Bridge
+	if options.StateDir == "" {
+		options.StateDir = w.path("network")
+	}
+	bridge, err := network.Open(ctx, options)
+	if err != nil {
+		return err
+	}
+	records, err := w.records()
+	if err != nil {
+		return errors.Join(err, bridge.Close())
+	}
+	inUse := make(map[string]bool)
+	for _, r := range records {
+		inUse[r.Network] = true
+	}
+	if err := bridge.Collect(ctx, inUse); err != nil {
+		return errors.Join(err, bridge.Close())
+	}
+	w.bridge = bridge
+	return nil
+}
+
+// takeNetwork gives the network namespace of a container on the bridge, nil for any other.
+func (w *Worker) takeNetwork(ctx context.Context, spec runtime.ContainerSpec) (*network.Namespace, error) {
+	if w.networkOf(spec) != NetworkBridge {
+		return nil, nil
+	}
+	return w.bridge.Take(ctx)
+}
+
+// releaseNetwork gives back the namespace, if there is one, of a container that is none.
+func releaseNetwork(ctx context.Context, namespace *network.Namespace) error {
+	if namespace == nil {
+		return nil
+	}
+	return namespace.Release(context.WithoutCancel(ctx))
+}
+
+// freeNetwork gives back the address of a container that is down.
+func (w *Worker) freeNetwork(ctx context.Context, r containerRecord) error {
+	if r.Network == "" || w.bridge == nil {
+		return nil
+	}
+	return w.bridge.Free(ctx, r.Network)
+}
+
+// resolvConf is a container's list of name servers: the machine's, or those that its
+// namespace can ask.
+func resolvConf(namespace *network.Namespace) ([]byte, error) {
+	own, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if namespace == nil {
+		return own, nil
+	}
+	var all bytes.Buffer
+	for line := range bytes.Lines(own) {
+		if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("nameserver")) {
+			all.Write(bytes.TrimSuffix(line, []byte("\n")))
+			all.WriteByte('\n')
+		}
+	}
+	for _, server := range namespace.NameServers {
+		fmt.Fprintf(&all, "nameserver %s\n", server)
+	}
+	return all.Bytes(), nil
+}
