@@ -32,7 +32,7 @@ build:
 # What the tests need besides Go; what a server needs is deps-run.
 DEPS_RUN = runc git
 DEPS     = $(DEPS_RUN) ca-certificates crun containernetworking-plugins iproute2 procps rsync jq bash-completion zsh fish \
-           nginx-light nftables iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio
+           nginx-light nftables iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio e2fsprogs
 
 deps-run:
 	@test/install $(DEPS_RUN)

@@ -59,6 +59,8 @@ const (
 	FeatureEvents    = "events"    // events of midge's own, see EventsHeader
 	FeatureHijack    = "hijack"    // sessions that outlive their connection
 	FeatureTokens    = "tokens"    // tokens listed, made and revoked
+	FeatureTraces    = "traces"    // spans of builds and requests, see the endpoint traces
+	FeatureUsage     = "usage"     // what builds used
 )
 
 // MidgeInfo says which of our additions a server has.

@@ -28,6 +28,7 @@ const (
 	EventHold    = "hold"    // a container was held or released
 	EventHijack  = "hijack"  // a session began or ended
 	EventUsage   = "usage"   // what a step used
+	EventSystem  = "system"  // what the workers' machine did meanwhile
 	EventCause   = "cause"   // why a step did not succeed
 
 	// EventMidgeVersion is the version of all of them.

@@ -28,6 +28,8 @@ func (WaitingEvent) kind() (string, string)    { return EventWaiting, EventMidge
 func (HoldEvent) kind() (string, string)       { return EventHold, EventMidgeVersion }
 func (HijackEvent) kind() (string, string)     { return EventHijack, EventMidgeVersion }
 func (CauseEvent) kind() (string, string)      { return EventCause, EventMidgeVersion }
+func (StepUsage) kind() (string, string)       { return EventUsage, EventMidgeVersion }
+func (SystemUsage) kind() (string, string)     { return EventSystem, EventMidgeVersion }
 
 // NewEvent puts data in its envelope. The ID is left to the log that it is added to.
 func NewEvent(data EventData) Event {
@@ -74,6 +76,10 @@ func (e Event) Decode() (EventData, error) {
 		return decodeEvent[HijackEvent](e)
 	case EventCause:
 		return decodeEvent[CauseEvent](e)
+	case EventUsage:
+		return decodeEvent[StepUsage](e)
+	case EventSystem:
+		return decodeEvent[SystemUsage](e)
 	}
 	return nil, &UnknownEventError{e.Event, e.Version}
 }

@@ -192,6 +192,12 @@ type StepUsage struct {
 	ResourceUsage ResourceUsage `json:"resourceUsage"`
 }
 
+// SystemUsage is what the workers' machine did while a build ran. It is the data of EventSystem.
+type SystemUsage struct {
+	Time     int64       `json:"time"`
+	SysUsage []SysSample `json:"sysUsage"`
+}
+
 // BuildUsage is what a build used: GET /api/v1/builds/{id}/usage.
 type BuildUsage struct {
 	Steps []StepUsage `json:"steps"`

@@ -11,6 +11,7 @@ import (
 	"midge/api"
 	"midge/client"
 	"midge/runtime/archive"
+	"midge/trace"
 )
 
 // collect brings the selected outputs home, those that the build has left. A build
@@ -35,7 +36,10 @@ func (e *Execution) collect(ctx context.Context, c *client.Client, build int, ob
 			continue
 		}
 		group.Go(func() error {
+			ctx, span := trace.StartSpan(ctx, "download "+output.Name, trace.Input(output.Name))
 			received, err := e.receive(ctx, c, artifact, output, observe)
+			span.Set(trace.Bytes(received.Receipt.FetchedCompressed), trace.Digest(artifact.Digest))
+			span.End(err)
 			if err != nil {
 				return err
 			}

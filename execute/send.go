@@ -10,6 +10,7 @@ import (
 
 	"midge/api"
 	"midge/client"
+	"midge/trace"
 )
 
 // transfersAtOnce is how many inputs or outputs are on their way at the same time.
@@ -69,10 +70,7 @@ func (s *sending) input(ctx, trees context.Context, input source) (int, error) {
 	if input.path == "" {
 		return input.locate(ctx, s.client)
 	}
-	sent, err := s.tree(trees, input)
-	if errors.Is(err, ErrNoTrees) {
-		sent, err = s.archive(ctx, input)
-	}
+	sent, err := s.send(ctx, trees, input)
 	if err != nil {
 		return 0, err
 	}
@@ -82,6 +80,18 @@ func (s *sending) input(ctx, trees context.Context, input source) (int, error) {
 		s.observe(sent)
 	}
 	return sent.Artifact.ID, nil
+}
+
+// send sends one input, by content where the server takes that.
+func (s *sending) send(ctx, trees context.Context, input source) (sent Sent, err error) {
+	trees, span := trace.StartSpan(trees, "upload "+input.name, trace.Input(input.name))
+	defer func() { span.End(err) }()
+	sent, err = s.tree(trees, input)
+	if errors.Is(err, ErrNoTrees) {
+		sent, err = s.archive(ctx, input)
+	}
+	span.Set(trace.Files(sent.Receipt.SentFiles), trace.Bytes(sent.Receipt.SentBytes), trace.Digest(sent.Receipt.Digest))
+	return sent, err
 }
 
 // ready waits until it is known that the server takes trees by content; ErrNoTrees

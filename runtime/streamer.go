@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"go.opentelemetry.io/otel/attribute"
-
 	"midge/trace"
 )
 
@@ -235,12 +233,12 @@ func findOrCopy(ctx context.Context, worker Worker, artifact Artifact) (volume V
 		return volume, err
 	}
 	ctx, span := trace.StartSpan(ctx, "stream artifact",
-		attribute.String("artifact", artifact.Handle()), attribute.String("worker", worker.Name()))
+		trace.Digest(artifact.Handle()), trace.Worker(worker.Name()))
 	defer func() { span.End(err) }()
 	volume, err = makeCopy(ctx, worker, artifact, sendP2P)
 	if errors.Is(err, errNoP2P) && ctx.Err() == nil {
 		// What workers cannot do among themselves may be possible from here.
-		span.Set(attribute.String("p2p", err.Error()))
+		span.Set(trace.Reason(err.Error()))
 		volume, err = makeCopy(ctx, worker, artifact, send)
 	}
 	return volume, err

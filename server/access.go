@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"midge/api"
+	"midge/trace"
 )
 
 // mainTeam is the team whose owners are administrators.
@@ -176,6 +177,7 @@ func (s *Server) loggedIn(next http.HandlerFunc) http.HandlerFunc {
 			fail(w, http.StatusUnauthorized, "not authorized: log in to this server first, or again if the login has expired")
 			return
 		}
+		trace.SetUser(r.Context(), who.user())
 		next(w, r.WithContext(context.WithValue(r.Context(), identityKey, who)))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"midge/api"
 	"midge/server/engine"
 	"midge/server/state"
+	"midge/trace"
 )
 
 // maxPlan bounds the plan of a build, in bytes of its JSON.
@@ -67,9 +68,12 @@ func (s *Server) mayUse(w http.ResponseWriter, r *http.Request, plan *api.Plan) 
 	return true
 }
 
-// traceParent is the W3C header by which the build's trace is the client's, "" when
-// there is none that could be.
+// traceParent is the span of the request, below which the build's are. When none is
+// recorded here it is the client's, as the W3C header has it; "" for none that could be.
 func traceParent(r *http.Request) string {
+	if parent := trace.Parent(r.Context()); parent != "" {
+		return parent
+	}
 	if header := r.Header.Get("Traceparent"); len(header) == len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
 		return header
 	}

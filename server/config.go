@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"midge/runtime"
+	"midge/trace/otlp"
 )
 
 // Config says what a server is to be. DataDir and OpenWorkers are needed, and one of
@@ -78,6 +79,10 @@ type Config struct {
 	// DestroyOnExit has Shutdown destroy all containers, for a server whose data dir
 	// nobody will use again.
 	DestroyOnExit bool
+
+	// Record makes spans be recorded from now on and keep be told each of them, and
+	// gives what ends that. It may be nil: then no traces are kept.
+	Record func(keep func(otlp.Span)) (stop func(context.Context) error, err error)
 
 	// Log is told what the users are not; nil is slog.Default.
 	Log *slog.Logger

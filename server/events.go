@@ -175,5 +175,6 @@ var midgeEvents = map[string]bool{
 	api.EventHold:    true,
 	api.EventHijack:  true,
 	api.EventUsage:   true,
+	api.EventSystem:  true,
 	api.EventCause:   true,
 }

@@ -32,6 +32,8 @@ import (
 	"midge/server/engine"
 	"midge/server/eventlog"
 	"midge/server/state"
+	"midge/trace"
+	"midge/usage"
 )
 
 // Server serves one data dir. Its methods may be called from many goroutines.
@@ -48,6 +50,7 @@ type Server struct {
 	sessions  *hijack.Sessions
 	parts     parts
 	metrics   *metrics
+	traces    *trace.Store // nil when none are kept
 	http      *http.Server
 
 	teams     map[string]teamAuth // by name; never changes
@@ -81,7 +84,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		teams:     teams,
 		passwords: newPasswords(config.Users),
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
-		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureTokens},
+		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureTokens, api.FeatureUsage},
 	}
 	s.parts = parts{now: time.Now, parts: map[string]*part{}}
 	s.metrics = newMetrics(s)
@@ -96,6 +99,10 @@ func New(ctx context.Context, config Config) (*Server, error) {
 // open opens everything in an order in which each part finds what it needs.
 func (s *Server) open(ctx context.Context) (err error) {
 	if s.dir, err = lockDataDir(s.config.DataDir); err != nil {
+		return err
+	}
+	// First, to see the beginning of all others, and their end.
+	if err := s.openTraces(); err != nil {
 		return err
 	}
 	if s.listeners, err = listen(s.config); err != nil {
@@ -124,7 +131,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	s.openEngine()
 	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
 	s.http = &http.Server{
-		Handler:           s.routes(),
+		Handler:           trace.Handler(s.routes()),
 		ConnContext:       withConnection,
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -222,6 +229,7 @@ func (s *Server) openEngine() {
 		Collected: func(began time.Time, err error) {
 			s.parts.report(partContainerCollection, began, nil, err)
 		},
+		System: usage.OpenSystem(),
 		Logger: s.log,
 	})
 }

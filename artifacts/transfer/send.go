@@ -11,6 +11,7 @@ import (
 	"midge/artifacts"
 	"midge/artifacts/ignore"
 	"midge/artifacts/scan"
+	"midge/trace"
 )
 
 // SendOptions says what to send, and how. The zero value sends what no rule ignores.
@@ -48,7 +49,7 @@ func Send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 }
 
 func send(ctx context.Context, remote *Remote, dir string, options SendOptions) (Receipt, []byte, error) {
-	tree, err := scanInput(ctx, dir, options)
+	tree, err := hashInput(ctx, dir, options)
 	if err != nil {
 		return Receipt{}, nil, err
 	}
@@ -68,6 +69,17 @@ func send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 	}
 	created, err := s.send(ctx)
 	return s.receipt, created, err
+}
+
+// hashInput walks the directory and finds the digests of what is in it.
+func hashInput(ctx context.Context, dir string, options SendOptions) (_ *scan.Tree, err error) {
+	ctx, span := trace.StartSpan(ctx, "hash")
+	defer func() { span.End(err) }()
+	tree, err := scanInput(ctx, dir, options)
+	if err == nil {
+		span.Set(trace.Files(tree.Files), trace.Bytes(tree.Bytes), trace.Digest(tree.Root.String()))
+	}
+	return tree, err
 }
 
 func scanInput(ctx context.Context, dir string, options SendOptions) (*scan.Tree, error) {

@@ -9,6 +9,7 @@ import (
 	"midge/runtime"
 	"midge/runtime/runc"
 	"midge/server"
+	"midge/trace/otlp"
 )
 
 // config is the server's configuration.
@@ -28,6 +29,7 @@ func (s *settings) config() (server.Config, error) {
 		config.Log = slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
 	config.OpenWorkers = s.openWorkers
+	config.Record = func(keep func(otlp.Span)) (func(context.Context) error, error) { return recordSpans(keep, config.Log) }
 	return config, nil
 }
 

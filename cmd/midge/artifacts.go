@@ -37,6 +37,7 @@ func newArtifactsCommand(p *program) *cobra.Command {
 		newArtifactsListCommand(p), newArtifactsPushCommand(p), newArtifactsPullCommand(p), newArtifactsCatCommand(p),
 	} {
 		p.addGlobalFlags(below.Flags())
+		p.measure(below)
 		command.AddCommand(below)
 	}
 	return command

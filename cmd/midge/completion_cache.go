@@ -24,8 +24,8 @@ type completionCache struct {
 
 // remembered is the content of the file.
 type remembered struct {
-	At      time.Time `json:"at"`
-	Choices []choice  `json:"choices"`
+	At      time.Time          `json:"at"`
+	Choices []completionChoice `json:"choices"`
 }
 
 // newCompletionCache gives what is remembered of a kind by who has these options.
@@ -39,7 +39,7 @@ func newCompletionCache(of client.Options, kind string) completionCache {
 }
 
 // read gives what is remembered, if that is not too old.
-func (c completionCache) read(now time.Time) ([]choice, bool) {
+func (c completionCache) read(now time.Time) ([]completionChoice, bool) {
 	content, err := os.ReadFile(c.path)
 	if err != nil {
 		return nil, false
@@ -53,7 +53,7 @@ func (c completionCache) read(now time.Time) ([]choice, bool) {
 }
 
 // write remembers choices. When it cannot, they are asked for again.
-func (c completionCache) write(choices []choice, now time.Time) {
+func (c completionCache) write(choices []completionChoice, now time.Time) {
 	content, err := json.Marshal(remembered{now, choices})
 	if c.path == "" || err != nil || os.MkdirAll(filepath.Dir(c.path), 0o700) != nil {
 		return

@@ -114,7 +114,7 @@ func TestCompletionsAreRemembered(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", dir)
 	now := time.Now()
 	cache := newCompletionCache(client.Options{URL: "http://a", Token: "x"}, "builds")
-	cache.write([]choice{{"12", "failed"}}, now)
+	cache.write([]completionChoice{{"12", "failed"}}, now)
 	if choices, ok := cache.read(now); !ok || len(choices) != 1 || choices[0].Value != "12" {
 		t.Errorf("%v, %v are remembered", choices, ok)
 	}
@@ -132,7 +132,7 @@ func TestCompletionsAreRemembered(t *testing.T) {
 			t.Errorf("%q is remembered as %v", damaged, choices)
 		}
 	}
-	cache.write([]choice{{"14", ""}}, now)
+	cache.write([]completionChoice{{"14", ""}}, now)
 	if choices, ok := cache.read(now); !ok || choices[0].Value != "14" {
 		t.Errorf("after damage, %v, %v are remembered", choices, ok)
 	}

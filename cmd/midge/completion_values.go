@@ -26,8 +26,8 @@ var completionTime = 80 * time.Millisecond
 // completionCount is how many of something are offered at most.
 const completionCount = 50
 
-// choice is one thing that a word may be completed to, and what to say of it.
-type choice struct {
+// completionChoice is one thing that a word may be completed to, and what to say of it.
+type completionChoice struct {
 	Value string `json:"value"`
 	About string `json:"about,omitempty"`
 }
@@ -115,12 +115,12 @@ func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.Sh
 }
 
 func stepTypes(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return offer([]choice{{Value: "task"}, {Value: "get"}, {Value: "put"}, {Value: "check"}}, word)
+	return offer([]completionChoice{{Value: "task"}, {Value: "get"}, {Value: "put"}, {Value: "check"}}, word)
 }
 
 // offer gives those choices that begin with word, in their order. One that has
 // control characters could not be typed, and is left out.
-func offer(choices []choice, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func offer(choices []completionChoice, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var offered []cobra.Completion
 	directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	for _, c := range choices {
@@ -139,18 +139,18 @@ func offer(choices []choice, word string) ([]cobra.Completion, cobra.ShellCompDi
 func (p *program) targets(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	// A file that cannot be read is told of by the command itself.
 	saved, _ := p.targetFile().Load()
-	choices := []choice{}
+	choices := []completionChoice{}
 	if _, ok := saved[client.LocalTarget]; !ok {
-		choices = append(choices, choice{client.LocalTarget, "this machine's server"})
+		choices = append(choices, completionChoice{client.LocalTarget, "this machine's server"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
-		choices = append(choices, choice{name, saved[name].URL})
+		choices = append(choices, completionChoice{name, saved[name].URL})
 	}
 	return offer(choices, word)
 }
 
 // lister lists what a server has of one kind.
-type lister func(ctx context.Context, c *client.Client) ([]choice, error)
+type lister func(ctx context.Context, c *client.Client) ([]completionChoice, error)
 
 // served completes to what the chosen server has.
 func (p *program) served(kind string, list lister) cobra.CompletionFunc {
@@ -160,13 +160,13 @@ func (p *program) served(kind string, list lister) cobra.CompletionFunc {
 }
 
 // ofBuild completes to what the containers are of the build that --build names, or of all.
-func (p *program) ofBuild(kind string, choices func([]api.Container) []choice) cobra.CompletionFunc {
+func (p *program) ofBuild(kind string, choices func([]api.Container) []completionChoice) cobra.CompletionFunc {
 	return func(command *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		var filter client.ContainerFilter
 		if flag := command.Flags().Lookup("build"); flag != nil {
 			filter.BuildID, _ = parseBuildID(flag.Value.String())
 		}
-		list := func(ctx context.Context, c *client.Client) ([]choice, error) {
+		list := func(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 			containers, err := c.Containers(ctx, filter)
 			return choices(containers), err
 		}
@@ -176,7 +176,7 @@ func (p *program) ofBuild(kind string, choices func([]api.Container) []choice) c
 
 // choices gives what a server has of a kind, remembered or asked for anew. A server that
 // does not answer in time, or not well, has nothing.
-func (p *program) choices(ctx context.Context, kind string, list lister) []choice {
+func (p *program) choices(ctx context.Context, kind string, list lister) []completionChoice {
 	ctx, cancel := context.WithTimeout(cmp.Or(ctx, context.Background()), completionTime)
 	defer cancel()
 	p.flags.quiet, p.flags.verbose = true, false
@@ -201,21 +201,21 @@ func (p *program) choices(ctx context.Context, kind string, list lister) []choic
 	return choices
 }
 
-func builds(ctx context.Context, c *client.Client) ([]choice, error) {
+func builds(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 	return listedBuilds(ctx, c, func(api.Build) bool { return true })
 }
 
 // runningBuilds are those that can be aborted.
-func runningBuilds(ctx context.Context, c *client.Client) ([]choice, error) {
+func runningBuilds(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 	return listedBuilds(ctx, c, func(build api.Build) bool { return !build.Status.Finished() })
 }
 
-func listedBuilds(ctx context.Context, c *client.Client, wanted func(api.Build) bool) ([]choice, error) {
+func listedBuilds(ctx context.Context, c *client.Client, wanted func(api.Build) bool) ([]completionChoice, error) {
 	builds, err := c.Builds(ctx, client.BuildFilter{Team: c.Team(), Limit: completionCount})
-	var choices []choice
+	var choices []completionChoice
 	for _, build := range builds {
 		if wanted(build) {
-			choices = append(choices, choice{strconv.Itoa(build.ID), describeBuild(build, time.Now())})
+			choices = append(choices, completionChoice{strconv.Itoa(build.ID), describeBuild(build, time.Now())})
 		}
 	}
 	return choices, err
@@ -233,65 +233,65 @@ func describeBuild(build api.Build, now time.Time) string {
 	return about
 }
 
-func teams(ctx context.Context, c *client.Client) ([]choice, error) {
+func teams(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 	teams, err := c.Teams(ctx)
-	var choices []choice
+	var choices []completionChoice
 	for _, team := range teams {
-		choices = append(choices, choice{Value: team.Name})
+		choices = append(choices, completionChoice{Value: team.Name})
 	}
 	return choices, err
 }
 
-func workers(ctx context.Context, c *client.Client) ([]choice, error) {
+func workers(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 	workers, err := c.Workers(ctx)
-	var choices []choice
+	var choices []completionChoice
 	for _, worker := range workers {
-		choices = append(choices, choice{worker.Name, worker.Platform + ", " + worker.State})
+		choices = append(choices, completionChoice{worker.Name, worker.Platform + ", " + worker.State})
 	}
 	return choices, err
 }
 
-func artifacts(ctx context.Context, c *client.Client) ([]choice, error) {
+func artifacts(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 	artifacts, err := c.Artifacts(ctx, completionCount)
 	return artifactChoices(artifacts, func(a api.Artifact) string { return strconv.Itoa(a.ID) }), err
 }
 
-func artifactChoices(artifacts []api.Artifact, value func(api.Artifact) string) []choice {
-	var choices []choice
+func artifactChoices(artifacts []api.Artifact, value func(api.Artifact) string) []completionChoice {
+	var choices []completionChoice
 	for _, artifact := range artifacts {
 		about := fmt.Sprintf("%s, %d files, %s", cmp.Or(artifact.Name, "no name"), artifact.Files, size(artifact.Bytes))
 		if artifact.BuildID != 0 {
 			about += fmt.Sprintf(", of build %d", artifact.BuildID)
 		}
-		choices = append(choices, choice{value(artifact), about})
+		choices = append(choices, completionChoice{value(artifact), about})
 	}
 	return choices
 }
 
-func sessions(ctx context.Context, c *client.Client) ([]choice, error) {
+func sessions(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 	sessions, err := c.HijackSessions(ctx)
-	var choices []choice
+	var choices []completionChoice
 	for _, s := range sessions {
-		choices = append(choices, choice{s.ID, fmt.Sprintf("build %d, step %s: %s", s.BuildID, s.StepName, strings.Join(s.Command, " "))})
+		choices = append(choices, completionChoice{s.ID, fmt.Sprintf("build %d, step %s: %s", s.BuildID, s.StepName, strings.Join(s.Command, " "))})
 	}
 	return choices, err
 }
 
-func containers(containers []api.Container) []choice {
-	var choices []choice
+func containers(containers []api.Container) []completionChoice {
+	var choices []completionChoice
 	for _, container := range newestFirst(containers) {
-		choices = append(choices, choice{container.ID, describeContainer(container)})
+		choices = append(choices, completionChoice{container.ID, describeContainer(container)})
 	}
 	return choices
 }
 
 // steps are those that have a container.
-func steps(containers []api.Container) []choice {
-	var choices []choice
+func steps(containers []api.Container) []completionChoice {
+	var choices []completionChoice
 	for _, container := range newestFirst(containers) {
-		same := func(c choice) bool { return c.Value == container.StepName }
+		same := func(c completionChoice) bool { return c.Value == container.StepName }
 		if container.StepName != "" && !slices.ContainsFunc(choices, same) {
-			choices = append(choices, choice{container.StepName, describeContainer(container)})
+			choices = append(choices, completionChoice{container.StepName, describeContainer(container)})
 		}
 	}
 	return choices
@@ -317,13 +317,13 @@ func (p *program) inputs(command *cobra.Command, args []string, word string) ([]
 
 // inputNames completes to the names of the task file's inputs.
 func (p *program) inputNames(command *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	var choices []choice
+	var choices []completionChoice
 	for _, input := range p.taskConfig(command).Inputs {
 		about := "input"
 		if input.Optional {
 			about = "optional input"
 		}
-		choices = append(choices, choice{input.Name + "=", about})
+		choices = append(choices, completionChoice{input.Name + "=", about})
 	}
 	return offer(choices, word)
 }
@@ -333,9 +333,9 @@ func (p *program) outputs(command *cobra.Command, _ []string, word string) ([]co
 	if name, path, named := strings.Cut(word, "="); named {
 		return offer(p.paths(name+"=", path), word)
 	}
-	var choices []choice
+	var choices []completionChoice
 	for _, output := range p.taskConfig(command).Outputs {
-		choices = append(choices, choice{output.Name + "=", "output"})
+		choices = append(choices, completionChoice{output.Name + "=", "output"})
 	}
 	return offer(choices, word)
 }
@@ -356,7 +356,7 @@ func (p *program) taskConfig(command *cobra.Command) api.TaskConfig {
 func (p *program) leftByBuilds(command *cobra.Command, prefix, reference, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	build, _, chosen := strings.Cut(reference, "/")
 	if id, err := parseBuildID(build); chosen && err == nil {
-		left := p.choices(command.Context(), "left"+build, func(ctx context.Context, c *client.Client) ([]choice, error) {
+		left := p.choices(command.Context(), "left"+build, func(ctx context.Context, c *client.Client) ([]completionChoice, error) {
 			artifacts, err := c.BuildArtifacts(ctx, id)
 			return artifactChoices(artifacts, func(a api.Artifact) string { return a.Name }), err
 		})
@@ -366,10 +366,10 @@ func (p *program) leftByBuilds(command *cobra.Command, prefix, reference, word s
 }
 
 // within puts something before and after the values of choices.
-func within(before string, choices []choice, after string) []choice {
-	var changed []choice
+func within(before string, choices []completionChoice, after string) []completionChoice {
+	var changed []completionChoice
 	for _, c := range choices {
-		changed = append(changed, choice{before + c.Value + after, c.About})
+		changed = append(changed, completionChoice{before + c.Value + after, c.About})
 	}
 	return changed
 }
@@ -379,7 +379,7 @@ const pathCount = 1000
 
 // paths gives the files and directories that path may become, after prefix. Those whose
 // names begin with a dot are for those who type it.
-func (p *program) paths(prefix, path string) []choice {
+func (p *program) paths(prefix, path string) []completionChoice {
 	dir, base := filepath.Split(path)
 	opened, err := os.Open(p.path(dir))
 	if err != nil {
@@ -389,7 +389,7 @@ func (p *program) paths(prefix, path string) []choice {
 	// What was read before an error is there all the same.
 	entries, _ := opened.ReadDir(pathCount)
 	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
-	var choices []choice
+	var choices []completionChoice
 	for _, entry := range entries {
 		name := entry.Name()
 		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
@@ -398,7 +398,7 @@ func (p *program) paths(prefix, path string) []choice {
 		if info, err := os.Stat(filepath.Join(opened.Name(), name)); err == nil && info.IsDir() {
 			name += "/"
 		}
-		choices = append(choices, choice{Value: prefix + dir + name})
+		choices = append(choices, completionChoice{Value: prefix + dir + name})
 	}
 	return choices
 }

@@ -13,6 +13,7 @@ import (
 	"midge/api"
 	"midge/client"
 	"midge/execute"
+	"midge/trace"
 )
 
 func newExecuteCommand(p *program) *cobra.Command {
@@ -173,7 +174,9 @@ func (p *program) prepare(ctx context.Context, request execute.Request, earlier 
 		}
 		return execution, c, err
 	}
+	_, span := trace.StartSpan(ctx, "config")
 	execution, err := execute.Prepare(request)
+	span.End(err)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -26,6 +26,9 @@ func newExecutionView(p *program) *executionView {
 
 // observe shows one step of progress.
 func (v *executionView) observe(progress execute.Progress) {
+	if created, ok := progress.(execute.Created); ok {
+		v.program.measurement.concerns(created.Build.ID)
+	}
 	if v.records != nil {
 		v.records.observe(progress)
 		return

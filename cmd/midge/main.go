@@ -49,6 +49,8 @@ type program struct {
 	lookupEnv func(name string) (string, bool)
 
 	flags globalFlags
+	// measurement is of this command's time and cost, nil when nobody wants to know.
+	measurement *measurement
 }
 
 // globalFlags are those that every command has.
@@ -59,6 +61,9 @@ type globalFlags struct {
 	quiet        bool
 	verbose      bool
 	tableHeaders bool
+	trace        string // tree, json or ""
+	traceFile    string
+	usage        string // table, json or ""
 }
 
 // executable gives the path of this program, links resolved.

@@ -44,12 +44,14 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
+		newTraceCommand(p), newUsageCommand(p),
 		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p), newCompletionCommand(p),
 	} {
 		if command.Args == nil {
 			command.Args = noArguments
 		}
 		p.addGlobalFlags(command.Flags())
+		p.measure(command)
 		root.AddCommand(command)
 	}
 	p.addGlobalFlags(root.Flags())
@@ -77,6 +79,7 @@ func (p *program) addGlobalFlags(flags *pflag.FlagSet) {
 	global.BoolVar(&p.flags.quiet, "quiet", p.flags.quiet, "say nothing but the answer or the task's output")
 	global.BoolVar(&p.flags.verbose, "verbose", p.flags.verbose, "show each request and its answer's status")
 	global.BoolVar(&p.flags.tableHeaders, "print-table-headers", p.flags.tableHeaders, "print table headers even where no terminal is")
+	p.addMeasuringFlags(global)
 	flags.AddFlagSet(global)
 }
 

@@ -39,7 +39,7 @@ func (p *program) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(options)
+	return p.measurement.client(options)
 }
 
 // options gives those of a client of the chosen target.
@@ -57,7 +57,7 @@ func (p *program) clientOf(name string, target client.Target) (*client.Client, e
 	if err != nil {
 		return nil, err
 	}
-	return client.New(options)
+	return p.measurement.client(options)
 }
 
 // optionsOf gives those of a client of a target, as the flags and the environment change them.

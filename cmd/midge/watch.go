@@ -38,6 +38,7 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 			if err != nil {
 				return err
 			}
+			p.measurement.concerns(id)
 			view := newExecutionView(p)
 			view.log.timestamps, view.log.silent = timestamps, logFailed
 			if p.flags.json {

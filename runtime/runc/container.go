@@ -36,7 +36,7 @@ func (w *Worker) container(handle string) *container {
 func (c *container) Handle() string { return c.handle }
 
 func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtime.Process, err error) {
-	ctx, span := trace.StartSpan(ctx, "runtime.process_start")
+	ctx, span := trace.StartSpan(ctx, "start process")
 	defer func() { span.End(err) }()
 	p := agent.Process{
 		ID:         spec.ID,
@@ -134,7 +134,7 @@ func (c *container) Stop(ctx context.Context, grace time.Duration) error {
 }
 
 func (c *container) Destroy(ctx context.Context) (err error) {
-	ctx, span := trace.StartSpan(ctx, "runtime.container_destroy")
+	ctx, span := trace.StartSpan(ctx, "destroy container")
 	defer func() { span.End(err) }()
 	// Outside the lock: it ends a Stop that takes its time, and no one else's change.
 	if err := c.client.Stop(ctx, 0); err != nil {

@@ -18,7 +18,7 @@ import (
 
 // FindOrCreateContainer implements runtime.Worker.
 func (w *Worker) FindOrCreateContainer(ctx context.Context, spec runtime.ContainerSpec) (_ runtime.Container, err error) {
-	ctx, span := trace.StartSpan(ctx, "runtime.container_create")
+	ctx, span := trace.StartSpan(ctx, "create container")
 	defer func() { span.End(err) }()
 	if err := checkSpec(spec); err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func (w *Worker) prepareInput(ctx context.Context, handle string, s *stage, v vo
 	if v, err = prepareLayers(s, v, ""); err != nil {
 		return v, err
 	}
-	ctx, span := trace.StartSpan(ctx, "runtime.input_stream")
+	ctx, span := trace.StartSpan(ctx, "stream input")
 	defer func() { span.End(err) }()
 	return v, copyArtifact(ctx, artifact, v.Dir)
 }

@@ -18,10 +18,13 @@ type artifactInput struct {
 }
 
 func (s *artifactInput) run(ctx context.Context, _ *state.Step) (out outcome, err error) {
-	ctx, span := trace.StartSpan(ctx, "artifact_input "+s.plan.Name)
+	ctx, span := trace.StartSpan(ctx, "artifact_input "+s.plan.Name, trace.Input(s.plan.Name))
 	defer func() { span.End(err) }()
 	if err := s.open(ctx); err != nil {
 		return errored, fmt.Errorf("input %q: %w", s.plan.Name, err)
+	}
+	if artifact, ok := s.artifacts.find(s.plan.Name); ok {
+		span.Set(trace.Digest(artifact.Handle()))
 	}
 	return succeeded, nil
 }
@@ -59,7 +62,7 @@ type artifactOutput struct {
 }
 
 func (s *artifactOutput) run(ctx context.Context, _ *state.Step) (out outcome, err error) {
-	ctx, span := trace.StartSpan(ctx, "artifact_output "+s.plan.Name)
+	ctx, span := trace.StartSpan(ctx, "artifact_output "+s.plan.Name, trace.Input(s.plan.Name))
 	defer func() { span.End(err) }()
 	artifact, ok := s.artifacts.find(s.plan.Name)
 	if !ok {

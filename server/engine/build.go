@@ -81,10 +81,11 @@ func (b *build) live(turn *turn) {
 	defer b.abortAll(nil)
 	ctx, span := trace.StartSpan(b.steps, "build", trace.Team(b.record.TeamName))
 	out, err := b.run(ctx, turn)
+	// Who has followed the build to its end finds its span.
+	span.End(err)
 	if out != suspended {
 		b.finish(out)
 	}
-	span.End(err)
 	if b.log != nil {
 		if err := b.log.Close(); err != nil {
 			b.logger.Error("the event log could not be closed", "error", err)
@@ -117,8 +118,9 @@ func (b *build) run(ctx context.Context, turn *turn) (outcome, error) {
 	// steps that costs no time, at the end it would.
 	synced := make(chan error, 1)
 	go func() { synced <- b.log.Sync() }()
+	watched := b.watchSystem()
 	out := b.step(ctx, &b.record.Plan, 1)
-	return out, <-synced
+	return out, errors.Join(<-synced, watched())
 }
 
 // open reads what an earlier engine has left of the build.

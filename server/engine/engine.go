@@ -22,6 +22,7 @@ import (
 	"midge/runtime"
 	"midge/server/eventlog"
 	"midge/server/state"
+	"midge/usage"
 )
 
 // ErrShutdown tells that the engine takes no more builds, because the server ends.
@@ -64,6 +65,8 @@ type Options struct {
 	// Collect by the engine itself; nil if nobody is to be. They must not wait.
 	Finished  func(build api.Build)
 	Collected func(began time.Time, err error)
+	// System is the machine of the workers, which is sampled while builds run; nil is not.
+	System *usage.System
 	// Logger is for what no build's log can say; nil discards it.
 	Logger *slog.Logger
 }

@@ -262,7 +262,12 @@ func tell(t testing.TB, events []eventlog.Event) string {
 		case api.WaitingEvent:
 			line = fmt.Sprintf("waiting %d", e.Ahead)
 		case api.CauseEvent:
+			if e.Code == causeAborted || e.Code == causeTimeout {
+				continue // see TestWhatInterruptsATaskIsTold
+			}
 			line = e.Origin.ID + " cause " + e.Code
+		case api.StepUsage:
+			continue // see TestUsageOfATask
 		default:
 			t.Fatalf("an event of the kind %s", event.Kind)
 		}

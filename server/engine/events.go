@@ -18,6 +18,8 @@ func markStage(planID string) string { return "step " + planID }
 
 func markExit(planID string) string { return "exit " + planID }
 
+func markUsage(planID string) string { return "usage " + planID }
+
 func markOutput(planID, source string) string { return source + " " + planID }
 
 // statuses are numbered by their index in the mark of the status. It only ever grows.

@@ -13,6 +13,7 @@ import (
 	"midge/server/eventlog"
 	"midge/server/state"
 	"midge/trace"
+	"midge/usage"
 )
 
 // Stages of a task, as the mark of its step has them. After stageEnded comes the
@@ -33,6 +34,7 @@ type task struct {
 	handle string // the container's
 	dir    string // the working directory
 	made   bool   // the container
+	used   api.StepUsage
 }
 
 func newTask(b *build, plan *api.Plan, attempt int) *task {
@@ -82,7 +84,7 @@ func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error
 		return errored, err
 	}
 	t.made = true
-	status, err := t.process(ctx, container)
+	status, err := t.process(ctx, container, row)
 	return t.end(ctx, container, row, status, err)
 }
 
@@ -162,7 +164,7 @@ func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtim
 }
 
 // process runs the task's command, or finds it running, to its end.
-func (t *task) process(ctx context.Context, container runtime.Container) (runtime.ExitStatus, error) {
+func (t *task) process(ctx context.Context, container runtime.Container, row *state.Step) (runtime.ExitStatus, error) {
 	event := api.StartTaskEvent{Time: now(), Origin: t.origin, Config: eventConfig(t.config)}
 	if err := t.reach(stageStarted, event); err != nil {
 		return runtime.ExitStatus{}, err
@@ -180,6 +182,8 @@ func (t *task) process(ctx context.Context, container runtime.Container) (runtim
 	if err == nil {
 		span.Set(trace.ExitStatus(status.Code))
 	}
+	t.measure(process, row.Worker, status)
+	span.AddStalls(usage.Stalls(t.used))
 	span.End(err)
 	return status, err
 }
@@ -214,35 +218,19 @@ func (t *task) end(ctx context.Context, container runtime.Container, row *state.
 		out = failed
 	}
 	if err := errors.Join(ran, err); err != nil {
-		return errored, err
+		return errored, errors.Join(err, t.sayUsage(context.Cause(ctx), status))
 	}
 	row.ExitStatus = status.Code
 	return out, t.sayEnd(out, status)
 }
 
 func (t *task) sayEnd(out outcome, status runtime.ExitStatus) error {
-	var events []eventlog.Event
-	if status.OOMKilled && status.Code != 0 {
-		events = t.outOfMemory()
-	}
+	events := t.explain(nil, status)
 	finish := api.FinishTaskEvent{Time: now(), ExitStatus: status.Code, Origin: t.origin}
 	events = append(events, logEvent(finish,
 		eventlog.Mark{Name: markStage(t.plan.ID), Value: stageEnded + int64(out)},
 		eventlog.Mark{Name: markExit(t.plan.ID), Value: int64(status.Code)}))
-	return t.say(events...)
-}
-
-// outOfMemory says that the task was killed for memory: in the output for those
-// who read that, and as a cause for programs.
-func (t *task) outOfMemory() []eventlog.Event {
-	message := "the kernel killed a process of the task because the worker was out of memory"
-	if limit := t.limits().Memory; limit > 0 {
-		message = fmt.Sprintf("the kernel killed a process of the task for memory: its limit is %s; raise memory in container_limits of the task", formatBytes(limit))
-	}
-	return []eventlog.Event{
-		t.remark(message),
-		logEvent(api.CauseEvent{Time: now(), Origin: t.origin, Code: "out_of_memory", Message: message}),
-	}
+	return t.say(append(events, t.usageEvents()...)...)
 }
 
 // remark is a line of midge's own in the task's output.

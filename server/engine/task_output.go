@@ -39,8 +39,13 @@ func (t *task) follow(ctx context.Context, container runtime.Container, process 
 		if stopErr != nil {
 			cancel()
 		}
-		copyErr := <-copied
-		return runtime.ExitStatus{}, errors.Join(context.Cause(ctx), stopErr, copyErr)
+		err := errors.Join(context.Cause(ctx), stopErr, <-copied)
+		if stopErr != nil {
+			return runtime.ExitStatus{}, err
+		}
+		// How it has ended then tells who wants to know what killed it.
+		status, waitErr := process.Wait(t.engine.hard)
+		return status, errors.Join(err, waitErr)
 	}
 }
 

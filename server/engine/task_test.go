@@ -291,7 +291,7 @@ func TestATaskKilledForMemorySaysSo(t *testing.T) {
 	if build.Status != api.StatusFailed {
 		t.Errorf("the build has %s", build.Status)
 	}
-	const message = "the kernel killed a process of the task for memory: its limit is 8 MB; raise memory in container_limits of the task"
+	const message = "the task was killed for memory: it reached its limit of 8 MB (peak n/a (not sampled)); raise container_limits.memory in the task's file or the server's --default-task-memory-limit"
 	checkText(t, tell(t, events[4:]), `a stderr "midge: `+message+`\n"
 a cause out_of_memory
 a exit 137

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"midge/api"
 	"midge/server/eventlog"
 )
 
@@ -87,10 +88,16 @@ var (
 )
 
 // onWire gives events as a follower gets them, a line each, less times and the
-// wording of errors, which is ours.
+// wording of errors, which is ours, and less the events that only midge has.
 func onWire(events []eventlog.Event) string {
 	var lines []string
+	hidden := int64(0)
 	for _, event := range events {
+		if event.Kind == api.EventUsage || event.Kind == api.EventCause {
+			hidden++
+			continue
+		}
+		event.ID -= hidden
 		line := timePattern.ReplaceAllString(string(event.AppendEnvelope(nil)), `"time":0`)
 		if !strings.Contains(line, `"message":"interrupted"`) {
 			line = messagePattern.ReplaceAllString(line, `"message":"MESSAGE"`)

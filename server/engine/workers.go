@@ -38,6 +38,7 @@ func (t *task) selectWorker(ctx context.Context, spec runtime.ContainerSpec) (wo
 		Spec:     spec,
 	}
 	return t.engine.options.Workers.Select(ctx, request, func(reason string, ahead int) {
+		span.Set(trace.Reason(reason))
 		event := api.WaitingEvent{Time: now(), Origin: t.origin, Reason: reason, Ahead: ahead}
 		if err := t.say(logEvent(event)); err != nil && t.engine.hard.Err() == nil {
 			t.logger.Error("an event cannot be written", "event", api.EventWaiting, "error", err)

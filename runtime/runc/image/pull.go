@@ -19,7 +19,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"midge/trace"
@@ -39,7 +38,7 @@ const attempts = 3
 // that nobody gets an image whose credentials he does not have. progress, which
 // may be nil, is called from several goroutines while layers arrive.
 func (s *Store) Pull(ctx context.Context, source Source, progress func(Progress)) (_ *Image, err error) {
-	ctx, span := trace.StartSpan(ctx, "fetch image", attribute.String("container.image.name", source.String()))
+	ctx, span := trace.StartSpan(ctx, "fetch image", trace.ImageName(source.String()))
 	defer func() { span.End(err) }()
 
 	client, err := s.transport(source)
@@ -67,7 +66,7 @@ func (s *Store) Pull(ctx context.Context, source Source, progress func(Progress)
 	if err != nil {
 		return nil, fmt.Errorf("pull image %s: %w", source, explain(source, err))
 	}
-	span.Set(attribute.String("oci.manifest.digest", image.Digest))
+	span.Set(trace.ImageDigest(image.Digest))
 	return image, nil
 }
 
@@ -165,7 +164,7 @@ func (s *Store) fetch(ctx context.Context, layers []v1.Layer, diffIDs []v1.Hash,
 	for i, layer := range layers {
 		group.Go(func() (err error) {
 			size, _ := layer.Size()
-			ctx, span := trace.StartSpan(ctx, "fetch layer", attribute.String("layer", diffIDs[i].String()), attribute.Int64("bytes", size))
+			ctx, span := trace.StartSpan(ctx, "fetch layer", trace.Digest(diffIDs[i].String()), trace.Bytes(size))
 			defer func() { span.End(err) }()
 			var arrived int64
 			err = s.retry(ctx, func(ctx context.Context) error {

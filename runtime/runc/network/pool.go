@@ -25,7 +25,6 @@ import (
 
 	"github.com/containerd/go-cni"
 	"github.com/sasha-s/go-deadlock"
-	"go.opentelemetry.io/otel/attribute"
 
 	"midge/trace"
 )
@@ -187,7 +186,7 @@ func (p *Pool) Take(ctx context.Context) (_ *Namespace, err error) {
 	defer func() { span.End(err) }()
 	select {
 	case namespace := <-p.ready:
-		span.Set(attribute.Bool("ready", true))
+		span.Set(trace.Reason("one was ready"))
 		return namespace, nil
 	default:
 		return p.make(ctx)

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"midge/api"
+	"midge/usage"
+)
+
+func newUsageCommand(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:     "usage BUILD",
+		GroupID: groupBuilds,
+		Short:   "Show what a build has used",
+		Example: `  midge usage 12
+  midge usage 12 --json | jq '.steps[].resourceUsage.samples[-1]'`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(command *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("give one build, like: midge usage 12")
+			}
+			id, err := parseBuildID(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			used, err := c.BuildUsage(command.Context(), id)
+			if err != nil {
+				return err
+			}
+			if p.flags.json {
+				return p.printJSON(used)
+			}
+			return p.writeUsage(p.stdout, used, false)
+		},
+	}
+}
+
+// writeUsage writes what was used, for a person or as JSON on one line.
+func (p *program) writeUsage(w *stream, used api.BuildUsage, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(used)
+	}
+	if err := usage.Table(w, used, w.width()); err != nil {
+		return err
+	}
+	verdict := usage.Verdict(used, "")
+	if verdict == "" {
+		return nil
+	}
+	_, err := fmt.Fprintln(io.Writer(w), verdict)
+	return err
+}

@@ -1,0 +1,102 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"midge/api"
+)
+
+// usageOf asks for the usage of a build.
+func (s *server) usageOf(build string) api.BuildUsage {
+	s.t.Helper()
+	r := s.midge("usage", build, "--json")
+	r.want(s.t, 0)
+	var used api.BuildUsage
+	if err := json.Unmarshal([]byte(r.stdout), &used); err != nil {
+		s.t.Fatalf("the usage of build %s: %v\n%s", build, err, r.stdout)
+	}
+	if len(used.Steps) != 1 {
+		s.t.Fatalf("build %s has the usage of %d steps", build, len(used.Steps))
+	}
+	return used
+}
+
+// last gives the last sample of a step.
+func last(t *testing.T, step api.StepUsage) api.Sample {
+	t.Helper()
+	samples := step.ResourceUsage.Samples
+	if len(samples) == 0 {
+		t.Fatalf("there is no sample: %+v", step.ResourceUsage)
+	}
+	return samples[len(samples)-1]
+}
+
+func TestTraceAndUsage(t *testing.T) {
+	s := startServer(t)
+	s.write(map[string]string{"src/a.txt": "one\n"})
+	task := s.script("task", `
+i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done
+cp src/a.txt out/`, "inputs: [{name: src}]\noutputs: [{name: out}]\n")
+	r := s.midge("execute", "-c", task, "-i", "src=src", "-o", "out=out", "--trace", "--usage")
+	r.want(t, 0, "critical path", "execute", "config", "upload src", "hash", "build", "task one-off", "create", "run", "exit 0", "download out",
+		"this command", "slowest part: task one-off")
+
+	used := s.usageOf("1")
+	sample := last(t, used.Steps[0])
+	if sample.CPUStat == nil || sample.CPUStat.UsageNanos == nil || *sample.CPUStat.UsageNanos == 0 {
+		t.Errorf("the task has used no cpu: %+v", sample)
+	}
+	if sample.PIDsStat == nil || sample.MemoryStat == nil || len(used.SysUsage) == 0 {
+		t.Errorf("parts of the usage are absent: %+v", used)
+	}
+	if !used.Steps[0].Started.Before(used.Steps[0].Ended) {
+		t.Errorf("the step went from %v to %v", used.Steps[0].Started, used.Steps[0].Ended)
+	}
+
+	s.midge("trace", "1").want(t, 0, "task one-off", "run")
+	s.midge("execute", "-c", task, "-i", "src=src", "--trace").want(t, 0)
+	s.midge("trace", "--compare", "1", "2").want(t, 0, "span", "change", "run")
+	s.midge("usage", "1").want(t, 0, "task one-off", "cpu ")
+}
+
+// The trace of a command that fails shows what failed, and the status stays the task's.
+func TestTraceOfAFailure(t *testing.T) {
+	s := startServer(t)
+	task := s.script("task", "exit 3", "")
+	r := s.midge("execute", "-c", task, "--trace=json", "--trace-file", s.path("trace.json"))
+	r.want(t, 3)
+	text, err := os.ReadFile(s.path("trace.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for line := range strings.Lines(string(text)) {
+		var span struct{ Name string }
+		if err := json.Unmarshal([]byte(line), &span); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		names[span.Name] = true
+	}
+	for _, name := range []string{"execute", "config", "build", "task one-off", "run"} {
+		if !names[name] {
+			t.Errorf("the trace has no span %q: %v", name, names)
+		}
+	}
+	s.midge("builds", "--team", "no-such", "--trace").want(t, 1, "builds", "no-such")
+	s.midge("status", "-t", "unix://"+s.path("no.sock"), "--trace").want(t, 1, "status")
+}
+
+// A task that is killed for memory says which limit it met, how much it had, and what would help.
+func TestKilledForMemory(t *testing.T) {
+	s := startServer(t)
+	task := s.script("task", `x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done`, "container_limits: {memory: 64MB}\n")
+	r := s.midge("execute", "-c", task, "--usage")
+	r.want(t, 137, "killed for memory", "limit of 64 MB", "peak ", "container_limits.memory", "of 64 MB")
+	sample := last(t, s.usageOf("1").Steps[0])
+	if sample.MemoryStat == nil || sample.MemoryStat.OomKillEvents == nil || *sample.MemoryStat.OomKillEvents == 0 {
+		t.Errorf("the sample knows of no kill: %+v", sample.MemoryStat)
+	}
+}
