@@ -24,6 +24,7 @@ var varying = map[string]bool{
 var ours = map[string]bool{
 	"midge": true, "create_time": true, "created_by": true, "trace_id": true, "digest": true,
 	"files": true, "bytes": true, "runtime": true,
+	"expires_in": true, // Concourse's too, but not of a container that it has just made
 }
 
 // workingDirectory is that of a task, whose last part each server makes up.

@@ -139,13 +139,18 @@ func freeFinding(free, total float64) error {
 	return &finding{verdict, fmt.Sprintf("%.0f %% of the data dir's disk are free", 100*free/total)}
 }
 
-// tryWriting finds out whether what is written below dir is kept.
+// tryWriting finds out whether what is written below dir is kept. The file has no
+// name, so that it is never left there.
 func tryWriting(dir string) (err error) {
-	file, err := os.CreateTemp(dir, ".try-*")
-	if err != nil {
-		return err
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // a file system that has no such files
 	}
-	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	if err != nil {
+		return fmt.Errorf("write below the data dir: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), dir)
+	defer func() { err = errors.Join(err, file.Close()) }()
 	if _, err := file.WriteString("x"); err != nil {
 		return err
 	}
