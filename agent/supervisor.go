@@ -119,18 +119,7 @@ func listen() (*net.UnixListener, error) {
 }
 
 func (s *supervisor) createContainer(ctx context.Context) error {
-	if err := setStage(s.config.Stage); err != nil {
-		return err
-	}
-	err := asRoot(s.config.RootUID, s.config.RootGID, func() error {
-		for _, m := range s.config.Mounts {
-			if err := m.mount(s.namespaces.Users); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := makeMounts(s.config, s.namespaces, nil); err != nil {
 		return err
 	}
 	if s.namespaces.Network != nil {
