@@ -605,25 +605,6 @@ func TestInputThatIsAnOutputToo(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
-	c := newContainer(t, newWorker(t), runtime.ContainerSpec{Limits: runtime.Limits{Memory: 512 << 20}})
-	for _, id := range []string{"task", "session"} {
-		status := wait(t, run(t, c, id, "i=0; while test $i -lt 100000; do i=$((i+1)); done"))
-		if status.Usage == nil || len(status.Usage.Samples) == 0 {
-			t.Fatalf("%s: nothing was measured: %+v", id, status)
-		}
-		if last := status.Usage.Samples[len(status.Usage.Samples)-1]; last.CPUStat == nil || last.CPUStat.UsageNanos == nil || *last.CPUStat.UsageNanos == 0 {
-			t.Errorf("%s: the cpu time is %+v", id, last.CPUStat)
-		}
-		if (status.Usage.Baseline != nil) != (id == "session") {
-			t.Errorf("%s: the baseline is %+v", id, status.Usage.Baseline)
-		}
-		if limits := status.Usage.Limits; limits == nil || limits.MemoryBytes == nil || *limits.MemoryBytes != 512<<20 {
-			t.Errorf("%s: the limits are %+v", id, limits)
-		}
-	}
-}
-
 func TestReadersEndWithTheirContext(t *testing.T) {
 	c := newContainer(t, newWorker(t), runtime.ContainerSpec{})
 	p := run(t, c, "quiet", "exec sleep 100000")
