@@ -50,6 +50,9 @@ const (
 	ModeSupervise = "supervise"
 	// ModeInit is the first process of a container.
 	ModeInit = "init"
+	// ModeTry makes, as a supervisor would, the mounts of the container whose directory
+	// is the second argument, and ends.
+	ModeTry = "try"
 	// ModeHold does nothing until standard input ends: a namespace lives as long.
 	ModeHold = "hold"
 )

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,11 +29,8 @@ func Launch(ctx context.Context, program, dir string, namespaces Namespaces) err
 	}
 	defer ready.Close()
 
-	names, files := namespaces.named()
-	cmd := exec.Command(program, append([]string{ModeSupervise, dir}, names...)...)
+	cmd := command(program, ModeSupervise, dir, namespaces, theirs)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.ExtraFiles = append([]*os.File{theirs}, files...)
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNS}
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
@@ -59,4 +57,34 @@ func Launch(ctx context.Context, program, dir string, namespaces Namespaces) err
 		return failure
 	}
 	return nil
+}
+
+// command is the program in a mode that has namespaces. ready is what it inherits
+// before these.
+func command(program, mode, dir string, namespaces Namespaces, ready *os.File) *exec.Cmd {
+	names, files := namespaces.named()
+	cmd := exec.Command(program, append([]string{mode, dir}, names...)...)
+	cmd.ExtraFiles = append([]*os.File{ready}, files...)
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNS}
+	return cmd
+}
+
+// TryMounts tells why the mounts of the container in dir cannot be made, or its root
+// file system not be written, nil when both can. Nothing stays.
+func TryMounts(program, dir string, namespaces Namespaces) error {
+	out, err := command(program, ModeTry, dir, namespaces, nil).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s (%w)", bytes.TrimSpace(out), err)
+	}
+	return nil
+}
+
+func tryMounts(dir string, namespaces Namespaces) error {
+	config, err := ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	return makeMounts(config, namespaces, func() error {
+		return os.WriteFile(filepath.Join(config.Rootfs, "written"), nil, 0o600)
+	})
 }

@@ -20,6 +20,12 @@ func Main(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == ModeHold:
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
+	case len(args) >= 2 && args[0] == ModeTry:
+		namespaces, err := inheritedNamespaces(args[2:])
+		if err != nil {
+			return err
+		}
+		return tryMounts(args[1], namespaces)
 	case len(args) >= 2 && args[0] == ModeSupervise:
 		ctx, cancel := signal.NotifyContext(ctx, unix.SIGTERM)
 		defer cancel()

@@ -44,6 +44,25 @@ func setStage(stage string) error {
 	return nil
 }
 
+// makeMounts sets the stage of a container and makes its mounts there. then, if it is
+// not nil, is done after that as the container's root.
+func makeMounts(config Config, namespaces Namespaces, then func() error) error {
+	if err := setStage(config.Stage); err != nil {
+		return err
+	}
+	return asRoot(config.RootUID, config.RootGID, func() error {
+		for _, m := range config.Mounts {
+			if err := m.mount(namespaces.Users); err != nil {
+				return err
+			}
+		}
+		if then != nil {
+			return then()
+		}
+		return nil
+	})
+}
+
 // asRoot has f use files as a container's root with those numbers, and with all the
 // rights that the machine's root has. An overlay goes on as who has mounted it, and
 // where owners are shifted the machine's root is nobody, who may not write.
@@ -165,17 +184,6 @@ func shiftOwners(tree int, users *os.File) error {
 		Attr_set:  unix.MOUNT_ATTR_IDMAP,
 		Userns_fd: uint64(users.Fd()),
 	})
-}
-
-// CanShiftOwners tells why directories on dir's file system cannot be shown with
-// other owners, nil when they can. users is a user namespace.
-func CanShiftOwners(dir string, users *os.File) error {
-	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return &os.PathError{Op: "open_tree", Path: dir, Err: err}
-	}
-	defer unix.Close(tree)
-	return shiftOwners(tree, users)
 }
 
 // openFiles are directories that are named by their numbers while they are open.

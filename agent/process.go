@@ -28,7 +28,6 @@ type process struct {
 	spec    Process
 	dir     string
 	started time.Time
-	watch   *usageWatch
 	// oomKills is what the container's cgroup had counted before the process.
 	oomKills int64
 
@@ -305,7 +304,6 @@ func (p *process) finish(exit Exit) {
 	}
 	p.pumps.Wait()
 	p.closeStreams()
-	exit.Usage = p.watch.finish()
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"midge/agent/pid1"
-	"midge/api"
 )
 
 // Types of the frames on a supervisor's socket. A connection carries one request
@@ -121,9 +120,6 @@ type Exit struct {
 	OOMKilled bool      `json:"oom_killed,omitempty"`
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended"`
-	// Usage is what the container used while the process ran, nil when that could not
-	// be measured.
-	Usage *api.ResourceUsage `json:"usage,omitempty"`
 	// Error is why not all of the output was kept, "" when it was.
 	Error string `json:"error,omitempty"`
 }

@@ -52,7 +52,6 @@ type supervisor struct {
 	open      map[*net.UnixConn]struct{}
 	processes map[string]*process
 	stopping  bool
-	worked    bool // a process was started before
 
 	// stop has the time by which the container is to be down, from those who ask.
 	stop chan time.Time
@@ -119,18 +118,7 @@ func listen() (*net.UnixListener, error) {
 }
 
 func (s *supervisor) createContainer(ctx context.Context) error {
-	if err := setStage(s.config.Stage); err != nil {
-		return err
-	}
-	err := asRoot(s.config.RootUID, s.config.RootGID, func() error {
-		for _, m := range s.config.Mounts {
-			if err := m.mount(s.namespaces.Users); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := makeMounts(s.config, s.namespaces, nil); err != nil {
 		return err
 	}
 	if s.namespaces.Network != nil {
@@ -314,7 +302,6 @@ func (s *supervisor) startProcess(spec Process) error {
 		return errors.Join(errStopping, p.discard())
 	}
 	s.processes[spec.ID] = p
-	p.watch = s.watchUsage()
 	s.mu.Unlock()
 	path, args := s.config.command(spec)
 	err = p.start(s.first, pid1.Start{
@@ -335,7 +322,6 @@ func (s *supervisor) startProcess(spec Process) error {
 		s.mu.Lock()
 		delete(s.processes, spec.ID)
 		s.mu.Unlock()
-		p.watch.finish()
 		return errors.Join(err, p.discard())
 	}
 	if spec.Sample {

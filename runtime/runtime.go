@@ -298,9 +298,6 @@ type ExitStatus struct {
 	OOMKilled bool
 	// Started and Ended are the worker's clock.
 	Started, Ended time.Time
-	// Usage is what the container used while the process ran, nil when that was not
-	// measured.
-	Usage *api.ResourceUsage
 }
 
 // Stream is where output was written to.

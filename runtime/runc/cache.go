@@ -157,13 +157,26 @@ func (w *Worker) keepCache(ctx context.Context, handle string, v volume) error {
 		return err
 	}
 	defer release()
-	if err := copyTree(ctx, dir, generation, v); err != nil {
+	kept := treeCopy{from: dir, to: generation, unchanged: v.unchanged}
+	if err := kept.run(ctx); err != nil {
 		return errors.Join(err, os.RemoveAll(generation))
 	}
 	if err := w.caches.replace(v.Key, filepath.Base(generation)); err != nil {
 		return errors.Join(err, os.RemoveAll(generation))
 	}
 	return w.sweepCache(v.Key)
+}
+
+// unchanged gives the file of the lower directory that the container sees under a
+// name, "" when it has written it.
+func (v volume) unchanged(name string) string {
+	if v.Lower == "" {
+		return ""
+	}
+	if _, err := os.Lstat(filepath.Join(v.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return filepath.Join(v.Lower, name)
 }
 
 // sweepCache removes the generations of a key that are neither its content, nor

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"midge/agent"
 	"midge/runtime"
 	"midge/runtime/runc"
@@ -401,9 +403,14 @@ touch /work/x /tmp/x /var/tmp/x /run/x /root/x /home/x`
 // An unprivileged task is root inside and nobody outside, to whom inputs and images
 // seem root's; a privileged one is root.
 func TestUsersOutside(t *testing.T) {
+	t.Run("shifted", func(t *testing.T) { testUsersOutside(t, false) })
+	t.Run("copied", func(t *testing.T) { testUsersOutside(t, true) })
+}
+
+func testUsersOutside(t *testing.T, copies bool) {
 	rootfs := busyboxRootfs(t)
 	dir := filepath.Join(t.TempDir(), "state")
-	w := newWorker(t, func(o *runc.Options) { o.StateDir, o.AllowRootfs = dir, []string{rootfs} })
+	w := newWorker(t, func(o *runc.Options) { o.StateDir, o.AllowRootfs, o.CopyInputs = dir, []string{rootfs}, copies })
 	for _, privileged := range []bool{false, true} {
 		handle := "container-" + strconv.FormatBool(privileged)
 		volume, err := w.CreateVolume(t.Context(), handle)
@@ -416,6 +423,13 @@ func TestUsersOutside(t *testing.T) {
 		made, err := maker.Volume(t.Context(), "out")
 		if err != nil {
 			t.Fatal(err)
+		}
+		var stat unix.Stat_t
+		if err := unix.Stat(filepath.Join(dir, "volumes", made.Handle(), "data", "file"), &stat); err != nil {
+			t.Fatal(err)
+		}
+		if own := copies && !privileged; (stat.Uid != 0) != own {
+			t.Errorf("privileged %v: what a task has made belongs to %d on the disk", privileged, stat.Uid)
 		}
 		c := newContainer(t, w, runtime.ContainerSpec{
 			Handle: handle, Privileged: privileged,
@@ -588,25 +602,6 @@ func TestInputThatIsAnOutputToo(t *testing.T) {
 	}
 	if got := output(t, run(t, maker, "look", "cat out/changed"), runtime.Stdout); got != "old\n" {
 		t.Errorf("the artifact was changed: %q", got)
-	}
-}
-
-func TestUsage(t *testing.T) {
-	c := newContainer(t, newWorker(t), runtime.ContainerSpec{Limits: runtime.Limits{Memory: 512 << 20}})
-	for _, id := range []string{"task", "session"} {
-		status := wait(t, run(t, c, id, "i=0; while test $i -lt 100000; do i=$((i+1)); done"))
-		if status.Usage == nil || len(status.Usage.Samples) == 0 {
-			t.Fatalf("%s: nothing was measured: %+v", id, status)
-		}
-		if last := status.Usage.Samples[len(status.Usage.Samples)-1]; last.CPUStat == nil || last.CPUStat.UsageNanos == nil || *last.CPUStat.UsageNanos == 0 {
-			t.Errorf("%s: the cpu time is %+v", id, last.CPUStat)
-		}
-		if (status.Usage.Baseline != nil) != (id == "session") {
-			t.Errorf("%s: the baseline is %+v", id, status.Usage.Baseline)
-		}
-		if limits := status.Usage.Limits; limits == nil || limits.MemoryBytes == nil || *limits.MemoryBytes != 512<<20 {
-			t.Errorf("%s: the limits are %+v", id, limits)
-		}
 	}
 }
 

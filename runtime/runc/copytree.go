@@ -8,59 +8,80 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// copyTree makes in to, an empty directory, a copy of from, which is what a
-// container sees of v. A file that v's lower directory has unchanged becomes a
-// link to it, for nobody ever writes there.
-func copyTree(ctx context.Context, from, to string, v volume) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+// A treeCopy makes a copy of a directory.
+type treeCopy struct {
+	from, to string
+	// owners, if not nil, changes the owners to what they are outside of a container.
+	owners *userNamespace
+	// layer copies what tells an overlay what a layer hides.
+	layer bool
+	// unchanged, if not nil, gives a file that has the contents of the one of that
+	// name and is never written, for the copy to be a link to, "" when there is none.
+	unchanged func(name string) string
+
+	copied      map[inode]string // files that have several names, and their first
+	directories []copiedDirectory
+}
+
+// A copiedDirectory gets its attributes last: each entry changes its time.
+type copiedDirectory struct {
+	from, to string
+	stat     unix.Stat_t
+}
+
+type inode struct{ device, number uint64 }
+
+// run copies into to, which exists and is empty.
+func (c *treeCopy) run(ctx context.Context) error {
+	c.copied = make(map[inode]string)
+	err := filepath.WalkDir(c.from, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name, err := filepath.Rel(from, path)
+		name, err := filepath.Rel(c.from, path)
 		if err != nil {
 			return err
 		}
-		var stat unix.Stat_t
-		if err := unix.Lstat(path, &stat); err != nil {
-			return fmt.Errorf("copy %s: %w", name, err)
-		}
-		if err := copyEntry(path, filepath.Join(to, name), stat, lowerFile(v, name, entry)); err != nil {
+		if err := c.entry(path, name); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, d := range slices.Backward(c.directories) {
+		if err := c.attributes(d.from, d.to, d.stat); err != nil {
+			return fmt.Errorf("copy %s: %w", d.from, err)
+		}
+	}
+	return nil
 }
 
-// lowerFile gives the file of v's lower directory that a name stands for, "" when
-// the container has written it, or it is none.
-func lowerFile(v volume, name string, entry fs.DirEntry) string {
-	if v.Lower == "" || !entry.Type().IsRegular() {
-		return ""
+func (c *treeCopy) entry(from, name string) error {
+	var stat unix.Stat_t
+	if err := unix.Lstat(from, &stat); err != nil {
+		return err
 	}
-	if _, err := os.Lstat(filepath.Join(v.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
-		return ""
-	}
-	return filepath.Join(v.Lower, name)
-}
-
-func copyEntry(from, to string, stat unix.Stat_t, link string) error {
-	switch stat.Mode & unix.S_IFMT {
+	to := filepath.Join(c.to, name)
+	kind := stat.Mode & unix.S_IFMT
+	switch kind {
 	case unix.S_IFDIR:
-		if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+		c.directories = append(c.directories, copiedDirectory{from, to, stat})
+		if name == "." {
+			return nil
 		}
+		return os.Mkdir(to, 0o700)
 	case unix.S_IFREG:
-		if link != "" {
-			return os.Link(link, to)
-		}
-		if err := copyFile(from, to); err != nil {
+		if done, err := c.regular(from, to, name, stat); done || err != nil {
 			return err
 		}
 	case unix.S_IFLNK:
@@ -71,18 +92,72 @@ func copyEntry(from, to string, stat unix.Stat_t, link string) error {
 		if err := os.Symlink(target, to); err != nil {
 			return err
 		}
-		return os.Lchown(to, int(stat.Uid), int(stat.Gid))
+	case unix.S_IFCHR:
+		if !c.layer || stat.Rdev != 0 {
+			return nil
+		}
+		if err := unix.Mknod(to, unix.S_IFCHR, 0); err != nil {
+			return err
+		}
 	default: // sockets and the like are of no use to who comes later
 		return nil
 	}
-	if err := os.Lchown(to, int(stat.Uid), int(stat.Gid)); err != nil {
+	return c.attributes(from, to, stat)
+}
+
+// regular copies a file's contents. done tells that the copy is a link, which has
+// its attributes.
+func (c *treeCopy) regular(from, to, name string, stat unix.Stat_t) (done bool, err error) {
+	if c.unchanged != nil {
+		if same := c.unchanged(name); same != "" {
+			return true, os.Link(same, to)
+		}
+	}
+	file := inode{stat.Dev, stat.Ino}
+	if first, ok := c.copied[file]; ok {
+		return true, os.Link(first, to)
+	}
+	if stat.Nlink > 1 {
+		c.copied[file] = to
+	}
+	return false, copyFile(from, to)
+}
+
+func (c *treeCopy) attributes(from, to string, stat unix.Stat_t) error {
+	owner := func() error { return os.Lchown(to, int(stat.Uid), int(stat.Gid)) }
+	if c.owners != nil {
+		owner = func() error { return c.owners.shiftOwner(to, stat) }
+	}
+	if err := owner(); err != nil {
 		return err
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return nil
 	}
 	if err := unix.Chmod(to, stat.Mode&0o7777); err != nil {
 		return err
 	}
+	if c.layer && stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if err := copyOpaque(from, to); err != nil {
+			return err
+		}
+	}
 	times := []unix.Timespec{stat.Atim, stat.Mtim}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// copyOpaque copies the mark of a directory that hides all below it.
+func copyOpaque(from, to string) error {
+	const attribute = "trusted.overlay.opaque"
+	var value [8]byte
+	n, err := unix.Lgetxattr(from, attribute, value[:])
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Lsetxattr(to, attribute, value[:n], 0)
 }
 
 // copyFile copies contents, sharing blocks where the file system can.

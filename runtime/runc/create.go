@@ -201,7 +201,7 @@ func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec,
 	for i, cache := range spec.Caches {
 		v := w.newVolume(spec, s, cacheVolume, cache.Path, i)
 		v.Key = cache.Key
-		if err := add(w.prepareCache(spec.Handle, s, v)); err != nil {
+		if err := add(w.prepareCache(ctx, spec.Handle, s, v)); err != nil {
 			return nil, fmt.Errorf("mount cache %q: %w", cache.Path, err)
 		}
 	}
@@ -239,14 +239,14 @@ func (w *Worker) prepareInput(ctx context.Context, handle string, s *stage, v vo
 			return v, err
 		}
 		w.hold(handle, release)
-		return prepareLayers(s, v, lower)
+		return prepareLayers(ctx, s, v, lower)
 	}
-	if v, err = prepareLayers(s, v, ""); err != nil {
+	if v, err = prepareLayers(ctx, s, v, ""); err != nil {
 		return v, err
 	}
 	ctx, span := trace.StartSpan(ctx, "stream input")
 	defer func() { span.End(err) }()
-	return v, copyArtifact(ctx, artifact, v.Dir)
+	return v, copyArtifact(ctx, artifact, v.Dir, s.copyOwner())
 }
 
 func (w *Worker) prepareOutput(handle string, s *stage, v volume) (volume, error) {
@@ -255,36 +255,41 @@ func (w *Worker) prepareOutput(handle string, s *stage, v volume) (volume, error
 		return v, err
 	}
 	v.Dir = made.data()
-	s.bind(v.Mounted, v.Dir)
-	return v, nil
+	return v, s.bind(v.Mounted, v.Dir)
 }
 
-func (w *Worker) prepareCache(handle string, s *stage, v volume) (volume, error) {
+func (w *Worker) prepareCache(ctx context.Context, handle string, s *stage, v volume) (volume, error) {
 	lower, release, err := w.caches.current(v.Key)
 	if err != nil {
 		return v, err
 	}
 	w.hold(handle, release)
-	return prepareLayers(s, v, lower)
+	return prepareLayers(ctx, s, v, lower)
 }
 
 // prepareLayers makes the directories of a volume in its container's, to be
 // mounted over lower unless that is "".
-func prepareLayers(s *stage, v volume, lower string) (volume, error) {
+func prepareLayers(ctx context.Context, s *stage, v volume, lower string) (volume, error) {
 	name := filepath.Base(v.Mounted)
 	if lower == "" {
 		v.Dir = filepath.Join(s.dir, name)
 		if err := os.Mkdir(v.Dir, 0o755); err != nil {
 			return v, err
 		}
-		s.bind(v.Mounted, v.Dir)
-		return v, nil
+		return v, s.bind(v.Mounted, v.Dir)
 	}
 	v.Lower = lower
-	upper, err := s.throwAway(v.Mounted, name, []string{s.layer(lower)})
+	// What a container has left in a cache has its owners already.
+	if v.Kind == inputVolume || !s.copies() {
+		var err error
+		if lower, err = s.layer(ctx, lower); err != nil {
+			return v, err
+		}
+	}
+	upper, err := s.throwAway(v.Mounted, name, []string{lower})
 	if err != nil {
 		return v, err
 	}
 	v.Dir = upper
-	return v, copyAttributes(lower, upper)
+	return v, s.likeBelow(v.Lower, upper)
 }

@@ -1,6 +1,7 @@
 package runc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -214,15 +215,22 @@ func (h *hostImage) ownLocal() error {
 
 // prepare puts the image on a container's stage. The machine's files keep the
 // machine's owners: what only its root may read, a container's root may not.
-func (h *hostImage) prepare(spec runtime.ContainerSpec, s *stage) (compat bool, err error) {
-	if _, err := s.throwAway(s.rootfs(), "root", []string{s.layer(h.skeleton)}); err != nil {
+func (h *hostImage) prepare(ctx context.Context, spec runtime.ContainerSpec, s *stage) (compat bool, err error) {
+	skeleton, err := s.layer(ctx, h.skeleton)
+	if err != nil {
+		return false, err
+	}
+	if _, err := s.throwAway(s.rootfs(), "root", []string{skeleton}); err != nil {
 		return false, err
 	}
 	for _, name := range h.dirs {
 		layers := []string{"/" + name}
 		above := filepath.Join(h.above, name)
 		if _, err := os.Stat(above); err == nil {
-			layers = append([]string{s.layer(above)}, layers...)
+			if above, err = s.layer(ctx, above); err != nil {
+				return false, err
+			}
+			layers = append([]string{above}, layers...)
 		}
 		upper, err := s.throwAway(filepath.Join(s.rootfs(), name), name, layers)
 		if err != nil {

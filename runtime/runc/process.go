@@ -94,7 +94,6 @@ func (p *process) Wait(ctx context.Context) (runtime.ExitStatus, error) {
 		OOMKilled: exit.OOMKilled,
 		Started:   exit.Started,
 		Ended:     exit.Ended,
-		Usage:     exit.Usage,
 	}
 	if exit.Signal != 0 {
 		status.Signal = signalName(syscall.Signal(exit.Signal))

@@ -46,7 +46,7 @@ func (w *Worker) prepareRootfs(ctx context.Context, spec runtime.ContainerSpec, 
 		if w.host == nil {
 			return r, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
 		}
-		r.compat, err = w.host.prepare(spec, s)
+		r.compat, err = w.host.prepare(ctx, spec, s)
 		return r, err
 	case spec.Image.RootfsURI != "":
 		var lower string
@@ -65,7 +65,7 @@ func (w *Worker) prepareRootfs(ctx context.Context, spec runtime.ContainerSpec, 
 	if r.image != nil {
 		layers = r.image.Layers
 	}
-	r.compat, err = prepareLayeredRootfs(spec, s, layers)
+	r.compat, err = prepareLayeredRootfs(ctx, spec, s, layers)
 	return r, err
 }
 
@@ -112,12 +112,16 @@ func (w *Worker) allows(dir string) bool {
 }
 
 // prepareLayeredRootfs mounts layers, the uppermost first, below a throw-away one.
-func prepareLayeredRootfs(spec runtime.ContainerSpec, s *stage, layers []string) (compat bool, err error) {
-	upper, err := s.throwAway(s.rootfs(), "root", s.layers(layers))
+func prepareLayeredRootfs(ctx context.Context, spec runtime.ContainerSpec, s *stage, layers []string) (compat bool, err error) {
+	shown, err := s.layers(ctx, layers)
 	if err != nil {
 		return false, err
 	}
-	if err := copyAttributes(layers[0], upper); err != nil {
+	upper, err := s.throwAway(s.rootfs(), "root", shown)
+	if err != nil {
+		return false, err
+	}
+	if err := s.likeBelow(layers[0], upper); err != nil {
 		return false, err
 	}
 	if err := writeNamesAbove(spec, s, upper, layers); err != nil {
@@ -134,7 +138,7 @@ func writeNamesAbove(spec runtime.ContainerSpec, s *stage, upper string, lower [
 	}
 	etc := filepath.Join(upper, "etc")
 	if below == "" {
-		if err := os.Mkdir(etc, 0o755); err != nil {
+		if err := errors.Join(os.Mkdir(etc, 0o755), s.giveOwn(etc)); err != nil {
 			return err
 		}
 		return s.writeNames(spec, etc)
@@ -149,7 +153,7 @@ func writeNamesAbove(spec runtime.ContainerSpec, s *stage, upper string, lower [
 	if err := os.Mkdir(etc, 0o755); err != nil {
 		return err
 	}
-	if err := copyAttributes(below, etc); err != nil {
+	if err := s.likeBelow(below, etc); err != nil {
 		return err
 	}
 	return s.writeNames(spec, etc)
@@ -170,18 +174,6 @@ func topmost(lower []string, name string) (string, error) {
 	return "", nil
 }
 
-// copyAttributes gives a directory the owner and mode of another: an overlay shows those of its upper one.
-func copyAttributes(from, to string) error {
-	var stat unix.Stat_t
-	if err := unix.Stat(from, &stat); err != nil {
-		return &os.PathError{Op: "stat", Path: from, Err: err}
-	}
-	if err := os.Chown(to, int(stat.Uid), int(stat.Gid)); err != nil {
-		return err
-	}
-	return unix.Chmod(to, stat.Mode&0o7777)
-}
-
 // writeNames writes how a container finds itself and others, in place of what the
 // image has there, be it a file, a link to somewhere or nothing.
 func (s *stage) writeNames(spec runtime.ContainerSpec, etc string) error {
@@ -191,7 +183,11 @@ func (s *stage) writeNames(spec runtime.ContainerSpec, etc string) error {
 		"resolv.conf": string(s.resolvConf),
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(etc, name), []byte(content), 0o644); err != nil {
+		path := filepath.Join(etc, name)
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+		if err := s.giveOwn(path); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,13 @@
 package runc
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"midge/agent"
 	"midge/runtime"
@@ -37,6 +40,7 @@ type stage struct {
 	dir    string // of the container
 	place  string // where all of it is mounted
 	mapped bool   // whether the container has a user namespace
+	users  *userNamespace
 	mounts []agent.Mount
 
 	resolvConf []byte // the container's name servers
@@ -49,13 +53,30 @@ func (w *Worker) newStage(spec runtime.ContainerSpec, dir string, namespace *net
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{dir: dir, place: w.stage, mapped: !spec.Privileged, resolvConf: resolv}
-	s.mounts = []agent.Mount{
-		{Source: dir, Target: s.path("own"), Mapped: s.mapped},
-		{Source: w.options.Agent, Target: s.path("agent")},
-		{Source: "/sys", Target: s.path("sys")},
-	}
+	s := &stage{dir: dir, place: w.stage, mapped: !spec.Privileged, users: w.users, resolvConf: resolv}
+	s.bindOwn()
+	s.mounts = append(s.mounts,
+		agent.Mount{Source: w.options.Agent, Target: s.path("agent")},
+		agent.Mount{Source: "/sys", Target: s.path("sys")})
 	return s, nil
+}
+
+// shifts tells whether mounts show the container's owners, copies whether files are
+// copied to that end.
+func (s *stage) shifts() bool { return s.mapped && s.users.shifts }
+func (s *stage) copies() bool { return s.mapped && !s.users.shifts }
+
+// copyOwner is whom files written for the container belong to, nil for root.
+func (s *stage) copyOwner() *userNamespace {
+	if s.copies() {
+		return s.users
+	}
+	return nil
+}
+
+// bindOwn puts the container's own directory on the stage.
+func (s *stage) bindOwn() {
+	s.mounts = append(s.mounts, agent.Mount{Source: s.dir, Target: s.path("own"), Mapped: s.shifts()})
 }
 
 func (s *stage) path(elements ...string) string {
@@ -71,36 +92,74 @@ func (s *stage) own(path string) string {
 func (s *stage) rootfs() string { return s.path("rootfs") }
 
 // layer shows a directory with the container's owners and gives its path.
-func (s *stage) layer(dir string) string {
-	if !s.mapped {
-		return dir
+func (s *stage) layer(ctx context.Context, dir string) (string, error) {
+	switch {
+	case s.copies():
+		target, err := os.MkdirTemp(s.dir, "layer-")
+		if err != nil {
+			return "", err
+		}
+		shifted := treeCopy{from: dir, to: target, owners: s.users, layer: true}
+		return target, shifted.run(ctx)
+	case s.shifts():
+		target := s.path("layers", fmt.Sprint(len(s.mounts)))
+		s.mounts = append(s.mounts, agent.Mount{Source: dir, Target: target, Mapped: true})
+		return target, nil
+	default:
+		return dir, nil
 	}
-	target := s.path("layers", fmt.Sprint(len(s.mounts)))
-	s.mounts = append(s.mounts, agent.Mount{Source: dir, Target: target, Mapped: true})
-	return target
 }
 
 // layers does it for several.
-func (s *stage) layers(dirs []string) []string {
+func (s *stage) layers(ctx context.Context, dirs []string) ([]string, error) {
 	shown := make([]string, len(dirs))
 	for i, dir := range dirs {
-		shown[i] = s.layer(dir)
+		var err error
+		if shown[i], err = s.layer(ctx, dir); err != nil {
+			return nil, err
+		}
 	}
-	return shown
+	return shown, nil
 }
 
-// bind shows a directory with the container's owners at target.
-func (s *stage) bind(target, source string) {
-	s.mounts = append(s.mounts, agent.Mount{Source: source, Target: target, Mapped: s.mapped})
+// bind shows a directory that the container is to have as its own at target.
+func (s *stage) bind(target, source string) error {
+	s.mounts = append(s.mounts, agent.Mount{Source: source, Target: target, Mapped: s.shifts()})
+	return s.giveOwn(source)
 }
 
-// overlay mounts layers, the uppermost first, below the writable upper, which lies in
-// the container's directory as work does.
-func (s *stage) overlay(target string, lower []string, upper, work string) {
-	s.mounts = append(s.mounts, agent.Mount{Target: target, Lower: lower, Upper: s.own(upper), Work: s.own(work)})
+// giveOwn makes the container's root the owner of what was made for it.
+func (s *stage) giveOwn(paths ...string) error {
+	if !s.copies() {
+		return nil
+	}
+	for _, path := range paths {
+		if err := os.Lchown(path, int(s.users.uids.start), int(s.users.gids.start)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// throwAway mounts layers below a new one of the container, whose directory is given.
+// likeBelow gives a directory the attributes of the one below it, in place of which
+// an overlay shows it.
+func (s *stage) likeBelow(below, path string) error {
+	var stat unix.Stat_t
+	if err := unix.Stat(below, &stat); err != nil {
+		return &os.PathError{Op: "stat", Path: below, Err: err}
+	}
+	if s.copies() {
+		if err := s.users.shiftOwner(path, stat); err != nil {
+			return err
+		}
+	} else if err := os.Lchown(path, int(stat.Uid), int(stat.Gid)); err != nil {
+		return err
+	}
+	return unix.Chmod(path, stat.Mode&0o7777)
+}
+
+// throwAway mounts layers, the uppermost first, below a new one of the container, the
+// directory of which is given.
 func (s *stage) throwAway(target, name string, lower []string) (upper string, err error) {
 	upper, work := filepath.Join(s.dir, name+"-upper"), filepath.Join(s.dir, name+"-work")
 	for _, d := range []string{upper, work} {
@@ -108,6 +167,6 @@ func (s *stage) throwAway(target, name string, lower []string) (upper string, er
 			return "", err
 		}
 	}
-	s.overlay(target, lower, upper, work)
-	return upper, nil
+	s.mounts = append(s.mounts, agent.Mount{Target: target, Lower: lower, Upper: s.own(upper), Work: s.own(work)})
+	return upper, s.giveOwn(upper, work)
 }

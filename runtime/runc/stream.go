@@ -68,12 +68,27 @@ func (w *signalWriter) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// copyArtifact copies all of an artifact into a directory.
-func copyArtifact(ctx context.Context, artifact runtime.Artifact, dir string) error {
+// copyArtifact copies all of an artifact into a directory. owner, if not nil, has what
+// is written belong to the root of its containers.
+func copyArtifact(ctx context.Context, artifact runtime.Artifact, dir string, owner *userNamespace) error {
 	stream, err := artifact.StreamOut(ctx, ".")
 	if err != nil {
 		return err
 	}
-	err = archive.Extract(ctx, stream, dir, archive.Options{})
-	return errors.Join(err, stream.Close())
+	return errors.Join(extract(ctx, stream, dir, ".", owner), stream.Close())
+}
+
+// extract unpacks a stream at path in a directory, whose owner is as for copyArtifact.
+func extract(ctx context.Context, stream io.Reader, dir, path string, owner *userNamespace) error {
+	// The way to the directory is root's alone.
+	tree, err := archive.OpenTree(dir)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	unpack := func() error { return archive.ExtractTree(ctx, stream, tree, archive.Options{Path: path}) }
+	if owner == nil {
+		return unpack()
+	}
+	return owner.asRoot(unpack)
 }

@@ -2,12 +2,15 @@ package runc
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	goruntime "runtime"
 	"strconv"
 	"strings"
@@ -74,6 +77,9 @@ type userNamespace struct {
 	uids, gids idRange
 	// file is a namespace like those of the containers, each of which has its own.
 	file *os.File
+	// shifts tells that the kernel shows files with their owners shifted there.
+	// Without that they are copied, and their owners changed.
+	shifts bool
 }
 
 // openUserNamespace makes a namespace with root's ranges. program is midge-agent.
@@ -103,9 +109,60 @@ func openUserNamespace(program string) (*userNamespace, error) {
 	return &u, errors.Join(err, stdin.Close(), hold.Wait())
 }
 
+// tryShifting finds out whether the kernel shows files in dir with shifted owners, as
+// layers of an overlay.
+func (u *userNamespace) tryShifting(program, stagePlace, dir string) error {
+	dir, err := os.MkdirTemp(dir, "try-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s := &stage{dir: dir, place: stagePlace, mapped: true, users: u}
+	u.shifts = true
+	s.bindOwn()
+	lowerDir := filepath.Join(dir, "lower")
+	if err := os.Mkdir(lowerDir, 0o755); err != nil {
+		return err
+	}
+	lower, err := s.layer(context.Background(), lowerDir)
+	if err != nil {
+		return err
+	}
+	if _, err := s.throwAway(s.rootfs(), "root", []string{lower}); err != nil {
+		return err
+	}
+	config := agent.Config{Stage: s.place, Mounts: s.mounts, Rootfs: s.rootfs(), RootUID: int(u.uids.start), RootGID: int(u.gids.start)}
+	if err := agent.WriteConfig(dir, config); err != nil {
+		return err
+	}
+	if err := agent.TryMounts(program, dir, agent.Namespaces{Users: u.file}); err != nil {
+		u.shifts = false
+		slog.Info("the kernel does not show files with other owners here, so inputs and images are copied for each container", "reason", err)
+	}
+	return nil
+}
+
 // mappings are the ranges as an OCI runtime reads them.
 func (r idRange) mappings() []specs.LinuxIDMapping {
 	return []specs.LinuxIDMapping{{HostID: r.start, Size: r.size}}
+}
+
+// shiftOwner gives a file's owner what it is outside, if it is not that already.
+func (u *userNamespace) shiftOwner(path string, stat unix.Stat_t) error {
+	return os.Lchown(path, int(u.uids.shift(stat.Uid)), int(u.gids.shift(stat.Gid)))
+}
+
+// shift gives the machine's number for a container's. One that is outside of a
+// container's range becomes root's, and one that was shifted before stays.
+func (r idRange) shift(id uint32) uint32 {
+	switch {
+	case id >= r.start && id-r.start < r.size:
+		return id
+	case id < r.size:
+		return r.start + id
+	default:
+		return r.start
+	}
 }
 
 // asRoot has f use files as the root of unprivileged containers.

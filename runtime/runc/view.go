@@ -7,7 +7,6 @@ import (
 
 	"midge/agent"
 	"midge/runtime"
-	"midge/runtime/archive"
 )
 
 // A view is a container's input or cache: what it wrote over what it was given.
@@ -48,24 +47,21 @@ func (v *view) StreamOut(ctx context.Context, path string) (io.ReadCloser, error
 // StreamIn needs the container to be up when the volume has layers: what it sees
 // can only be changed where it looks.
 func (v *view) StreamIn(ctx context.Context, path string, tar io.Reader) error {
+	users := v.worker.users
+	if !v.volume.Mapped {
+		users = nil
+	}
 	if v.volume.Lower == "" {
-		return archive.Extract(ctx, tar, v.volume.Dir, archive.Options{Path: path})
+		if users != nil && users.shifts { // what is root's here is root's there
+			users = nil
+		}
+		return extract(ctx, tar, v.volume.Dir, path, users)
 	}
 	dir, err := agent.MountedDir(v.worker.containerDir(v.container), v.volume.Mounted)
 	if err != nil {
 		return fmt.Errorf("write volume %s: %w", v.volume.Handle, err)
 	}
-	tree, err := archive.OpenTree(dir)
-	if err != nil {
-		return fmt.Errorf("write volume %s: %w", v.volume.Handle, err)
-	}
-	defer tree.Close()
-	if !v.volume.Mapped {
-		return archive.ExtractTree(ctx, tar, tree, archive.Options{Path: path})
-	}
-	return v.worker.users.asRoot(func() error {
-		return archive.ExtractTree(ctx, tar, tree, archive.Options{Path: path})
-	})
+	return extract(ctx, tar, dir, path, users)
 }
 
 // Destroy leaves the volume to its container, which has it mounted.

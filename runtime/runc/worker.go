@@ -46,6 +46,10 @@ type Options struct {
 	HostImage bool
 	// Hide are directories that no container sees in the host image, besides StateDir.
 	Hide []string
+	// CopyInputs has inputs and images of unprivileged containers copied, and the
+	// copies owned by the container's users, as is done anyway where the kernel does
+	// not show files with other owners.
+	CopyInputs bool
 	// Network is "" for NetworkHost. For NetworkBridge, Bridge says how.
 	Network Network
 	Bridge  network.Options
@@ -123,8 +127,10 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if w.users, err = openUserNamespace(options.Agent); err != nil {
 		return nil, err
 	}
-	if err := agent.CanShiftOwners(options.StateDir, w.users.file); err != nil {
-		return nil, fmt.Errorf("the file system of %s does not show files with other owners (idmapped mounts): %w", options.StateDir, err)
+	if !options.CopyInputs {
+		if err := w.users.tryShifting(options.Agent, w.stage, options.StateDir); err != nil {
+			return nil, err
+		}
 	}
 	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
 		return nil, err
