@@ -38,8 +38,9 @@ type Object struct {
 
 // FrameBuilder gathers objects for one frame. The zero value is empty.
 type FrameBuilder struct {
-	objects []Object
-	raw     []byte
+	objects    []Object
+	raw        []byte
+	compressed []byte // memory for AppendFrame
 }
 
 // Add takes a copy of an object's record.
@@ -74,15 +75,15 @@ func (b *FrameBuilder) AppendFrame(dst []byte) []byte {
 	if len(b.objects) == 0 {
 		return dst
 	}
-	compressed := zstdEncoder().EncodeAll(b.raw, nil)
+	b.compressed = zstdEncoder().EncodeAll(b.raw, b.compressed[:0])
 	dst = binary.AppendUvarint(dst, uint64(len(b.objects)))
 	for _, object := range b.objects {
 		dst = append(dst, byte(object.Key.Kind))
 		dst = append(dst, object.Key.Digest[:]...)
 		dst = binary.AppendUvarint(dst, uint64(object.Size))
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(compressed)))
-	return append(dst, compressed...)
+	dst = binary.AppendUvarint(dst, uint64(len(b.compressed)))
+	return append(dst, b.compressed...)
 }
 
 // AppendPackStart appends what a pack begins with.

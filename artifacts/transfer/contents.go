@@ -204,23 +204,55 @@ func batchOf(files []lackedFile) int {
 }
 
 // sendFiles puts the contents of some files into frames.
-func (s *sender) sendFiles(p *packer, files []lackedFile) error {
+func (s *sender) sendFiles(p *packer, files []lackedFile) (err error) {
 	f := p.newFrames()
 	defer f.release()
+	in := &inDir{top: s.top}
+	defer func() { err = errors.Join(err, in.close()) }()
 	for i := range files {
 		if p.ctx.Err() != nil {
 			return context.Cause(p.ctx)
 		}
-		if err := s.sendFile(f, &files[i]); err != nil {
+		if err := s.sendFile(f, in, &files[i]); err != nil {
 			return err
 		}
 	}
 	return f.flush()
 }
 
-func (s *sender) sendFile(f *frames, lacked *lackedFile) (err error) {
+// inDir opens files of one directory after the other; it holds the last.
+type inDir struct {
+	top  *os.Root
+	path string
+	dir  *os.Root
+}
+
+func (d *inDir) close() error {
+	if d.dir == nil {
+		return nil
+	}
+	dir := d.dir
+	d.dir = nil
+	return dir.Close()
+}
+
+func (d *inDir) open(f *lackedFile) (*os.File, error) {
+	if d.dir == nil || d.path != f.dir.Path() {
+		if err := d.close(); err != nil {
+			return nil, err
+		}
+		dir, err := d.top.OpenRoot(localName(f.dir.Path()))
+		if err != nil {
+			return nil, err
+		}
+		d.dir, d.path = dir, f.dir.Path()
+	}
+	return openFile(d.dir, f.dir.Entries()[f.index].Name)
+}
+
+func (s *sender) sendFile(f *frames, in *inDir, lacked *lackedFile) (err error) {
 	name := lacked.path()
-	file, err := openFile(s.top, name)
+	file, err := in.open(lacked)
 	if err != nil {
 		return changedIfGone(name, err)
 	}

@@ -65,7 +65,9 @@ func (m *memory) save(tree *scan.Tree) {
 	}
 	content := []byte(memoryMagic)
 	for d := range tree.Directories() {
-		content = artifacts.AppendKey(content, d.Key())
+		for _, object := range d.Objects() {
+			content = artifacts.AppendKey(content, artifacts.Key{Kind: artifacts.KindTree, Digest: object.Digest})
+		}
 		for _, e := range d.Entries() {
 			if e.Content.Kind == artifacts.KindList {
 				content = artifacts.AppendKey(content, e.Content)

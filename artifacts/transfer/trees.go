@@ -49,10 +49,18 @@ func (l *treeList) add(key artifacts.Key, record func() []byte) {
 	l.records = append(l.records, treeRecord{key, record()})
 }
 
-// one adds a directory's objects and the lists of its files.
+// one adds a directory's object, those parts of it that are known to be new, and
+// the lists of its files.
 func (l *treeList) one(d scan.Directory) error {
-	for _, object := range d.Objects() {
-		l.add(artifacts.Key{Kind: artifacts.KindTree, Digest: object.Digest}, object.Record)
+	return l.directory(d, !l.sender.memory.empty())
+}
+
+func (l *treeList) directory(d scan.Directory, parts bool) error {
+	for i, object := range d.Objects() {
+		key := artifacts.Key{Kind: artifacts.KindTree, Digest: object.Digest}
+		if i == 0 || parts && !l.sender.memory.has(key) {
+			l.add(key, object.Record)
+		}
 	}
 	for i, e := range d.Entries() {
 		if e.Content.Kind != artifacts.KindList || l.sender.memory.has(e.Content) {
@@ -80,7 +88,7 @@ func (l *treeList) below(d scan.Directory) error {
 	if l.sender.memory.has(d.Key()) {
 		return nil
 	}
-	if err := l.one(d); err != nil {
+	if err := l.directory(d, true); err != nil {
 		return err
 	}
 	for child := range d.Children() {
