@@ -113,6 +113,8 @@ func (p *Pool) Select(ctx context.Context, request WorkerRequest, waiting func(r
 	}
 	s := &selection{request: request, strategies: p.strategies, preferences: preferences, changed: make(chan struct{}, 1)}
 	p.mu.Lock()
+	// A worker may have been pruned while others were asked.
+	p.refresh(s)
 	p.queue = append(p.queue, s)
 	p.serve()
 	p.mu.Unlock()
@@ -196,14 +198,12 @@ func (p *Pool) serve() {
 	p.queue = left
 }
 
-// forget takes a member that is gone out of what is preferred; who preferred it
-// alone gets others, or an error when none is left that fits. The pool is locked.
-func (p *Pool) forget(m *member) {
-	for _, s := range p.queue {
-		s.preferences = slices.DeleteFunc(s.preferences, func(f preference) bool { return f.member == m })
-		if len(s.preferences) > 0 {
-			continue
-		}
+// refresh takes members that are gone out of what a selection prefers; who
+// preferred them alone gets others, or an error when none is left that fits. The
+// pool is locked.
+func (p *Pool) refresh(s *selection) {
+	s.preferences = slices.DeleteFunc(s.preferences, func(f preference) bool { return !slices.Contains(p.members, f.member) })
+	if len(s.preferences) == 0 {
 		var fitting []*member
 		fitting, s.err = p.fitting(s.request)
 		s.preferences = unasked(fitting)
@@ -330,7 +330,9 @@ func (p *Pool) Prune(name string) error {
 		return fmt.Errorf("worker %q is %s: land it first, and wait until it has landed", name, state)
 	}
 	p.members = slices.DeleteFunc(p.members, func(other *member) bool { return other == m })
-	p.forget(m)
+	for _, s := range p.queue {
+		p.refresh(s)
+	}
 	p.serve()
 	return nil
 }
