@@ -319,7 +319,8 @@ func TestKilledInACollection(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 6 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledInACollection$")
-		cmd.Env = append(os.Environ(), crashDir+"="+dir)
+		// What it lays in its own directories goes with those of this test.
+		cmd.Env = append(os.Environ(), crashDir+"="+dir, "TMPDIR="+dir)
 		stdout, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
