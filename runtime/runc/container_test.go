@@ -605,6 +605,17 @@ func TestInputThatIsAnOutputToo(t *testing.T) {
 	}
 }
 
+func TestKilledForMemory(t *testing.T) {
+	c := newContainer(t, newWorker(t), runtime.ContainerSpec{Limits: runtime.Limits{Memory: 64 << 20}})
+	status := wait(t, run(t, c, "task", "dd if=/dev/zero of=/dev/null bs=200M count=1; exit 3"))
+	if status.Code != 3 || !status.OOMKilled {
+		t.Errorf("a task whose process was killed for memory has %+v", status)
+	}
+	if status := wait(t, run(t, c, "after", "exit 0")); status.OOMKilled {
+		t.Errorf("a process after it has %+v", status)
+	}
+}
+
 func TestReadersEndWithTheirContext(t *testing.T) {
 	c := newContainer(t, newWorker(t), runtime.ContainerSpec{})
 	p := run(t, c, "quiet", "exec sleep 100000")
