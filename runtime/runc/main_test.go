@@ -19,7 +19,16 @@ import (
 // agentProgram is midge-agent, built for the tests.
 var agentProgram string
 
+// Where there is no Go to build it with, these name the agent, and the OCI runtime.
+const (
+	agentVariable   = "MIDGE_TEST_AGENT"
+	runtimeVariable = "MIDGE_TEST_RUNTIME"
+)
+
 func TestMain(m *testing.M) {
+	if agentProgram = os.Getenv(agentVariable); agentProgram != "" {
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "midge-agent-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -45,6 +54,7 @@ func newWorker(t testing.TB, change ...func(*runc.Options)) *runc.Worker {
 		StateDir:  filepath.Join(t.TempDir(), "state"),
 		Agent:     agentProgram,
 		HostImage: true,
+		Runtime:   os.Getenv(runtimeVariable),
 	}
 	for _, c := range change {
 		c(&options)
