@@ -37,8 +37,10 @@ DEPS     = $(DEPS_RUN) ca-certificates crun containernetworking-plugins iproute2
 deps-run:
 	@test/install $(DEPS_RUN)
 
+# The emulated machine's kernel is fetched by the test that boots it, which needs apt's lists.
 deps:
 	@test/install $(DEPS)
+	@apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || $(SUDO) apt-get update -qq
 	$(GO) mod download
 
 # Each fuzz target for a short time.

@@ -52,6 +52,9 @@ func lockDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
+// treesDir is where in the data dir the artifacts' trees are.
+const treesDir = "artifacts"
+
 func (d *dataDir) lockPath() string     { return filepath.Join(d.path, "lock") }
 func (d *dataDir) databasePath() string { return filepath.Join(d.path, "midge.db") }
 

@@ -153,7 +153,7 @@ func (s *Server) openStores() error {
 		return err
 	}
 	s.logs = eventlog.NewStore(builds)
-	trees, err := s.dir.subdirectory("artifacts")
+	trees, err := s.dir.subdirectory(treesDir)
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		},
 	}
 	command.CompletionOptions.DisableDefaultCmd = true
+	command.AddCommand(newVerifyCommand(lookupEnv))
 	s.addTo(command.Flags())
 	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) {

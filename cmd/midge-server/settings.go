@@ -25,6 +25,8 @@ type settings struct {
 // configFlag is the setting that names the file with others.
 const configFlag = "config"
 
+const defaultDataDir = "/var/lib/midge"
+
 // addTo adds a flag for each setting, with its default.
 func (s *settings) addTo(flags *pflag.FlagSet) {
 	flags.SortFlags = false
@@ -38,7 +40,7 @@ func (s *settings) addTo(flags *pflag.FlagSet) {
 }
 
 func (s *settings) addServer(flags *pflag.FlagSet) {
-	flags.StringVar(&s.server.DataDir, "data-dir", "/var/lib/midge", "`directory` of all that outlives the server")
+	flags.StringVar(&s.server.DataDir, "data-dir", defaultDataDir, "`directory` of all that outlives the server")
 	flags.StringVar(&s.server.Listen, "listen", "127.0.0.1:8080", "TCP `address` for those who log in; empty for none")
 	flags.StringVar(&s.server.TLSCert, "tls-cert", "", "`file` of the certificate of --listen, in PEM; read again when it changes")
 	flags.StringVar(&s.server.TLSKey, "tls-key", "", "`file` of the certificate's key, in PEM")
