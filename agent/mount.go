@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"midge/agent/thread"
 )
 
 // A Mount is made before the runtime makes the container: Source bound to Target, or
@@ -70,21 +71,15 @@ func asRoot(uid, gid int, f func() error) error {
 	if uid == 0 && gid == 0 {
 		return f()
 	}
-	result := make(chan error)
-	go func() {
-		// The thread ends with the goroutine, and never is the machine's root again.
-		runtime.LockOSThread()
-		result <- func() error {
-			// They change the thread alone, and cannot fail for root.
-			_ = unix.Setfsgid(gid)
-			_ = unix.Setfsuid(uid)
-			if err := raiseCapabilities(); err != nil {
-				return fmt.Errorf("keep root's rights: %w", err)
-			}
-			return f()
-		}()
-	}()
-	return <-result
+	return thread.Run(func() error {
+		// They change the thread alone, and cannot fail for root.
+		_ = unix.Setfsgid(gid)
+		_ = unix.Setfsuid(uid)
+		if err := raiseCapabilities(); err != nil {
+			return fmt.Errorf("keep root's rights: %w", err)
+		}
+		return f()
+	})
 }
 
 // raiseCapabilities makes effective what the calling thread is permitted.

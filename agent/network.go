@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"midge/agent/thread"
 )
 
 // NetworkPath is where on a container's stage the runtime finds the network
@@ -22,13 +23,7 @@ func useNetwork(namespace *os.File, path string) error {
 	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", namespace.Fd()), path, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount the network namespace at %s: %w", path, err)
 	}
-	result := make(chan error)
-	go func() {
-		// The thread stays in the namespace, and ends with the goroutine.
-		runtime.LockOSThread()
-		result <- openNetwork(namespace)
-	}()
-	return <-result
+	return thread.Run(func() error { return openNetwork(namespace) })
 }
 
 // openNetwork is for a thread that is good for nothing else.

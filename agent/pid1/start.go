@@ -6,11 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"midge/agent/thread"
 )
 
 // start starts a process. stdio are its standard input, output and error, the
@@ -135,23 +136,15 @@ func fork(path string, argv []string, attributes *syscall.ProcAttr, unprivileged
 	if !unprivileged {
 		return syscall.ForkExec(path, argv, attributes)
 	}
-	type result struct {
-		pid int
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		// Capabilities are a thread's. This one never gets its own back, so it ends with the goroutine.
-		runtime.LockOSThread()
+	pid := 0
+	err := thread.Run(func() (err error) {
 		if err := dropCapabilities(); err != nil {
-			done <- result{0, fmt.Errorf("drop capabilities: %w", err)}
-			return
+			return fmt.Errorf("drop capabilities: %w", err)
 		}
-		pid, err := syscall.ForkExec(path, argv, attributes)
-		done <- result{pid, err}
-	}()
-	r := <-done
-	return r.pid, r.err
+		pid, err = syscall.ForkExec(path, argv, attributes)
+		return err
+	})
+	return pid, err
 }
 
 // openTerminal gives both ends of a new terminal of the container's own devpts.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -119,8 +120,26 @@ func TestBridge(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("addresses are left: %v (%v)", left, err)
 	}
-	if links, err := exec.Command("ip", "-o", "link").CombinedOutput(); err != nil || strings.Contains(string(links), "veth") {
-		t.Errorf("links are left: %s (%v)", links, err)
+	awaitNoLinks(t)
+}
+
+// awaitNoLinks waits for the kernel to take down the links of namespaces that have
+// ended, of which it gives no sign.
+func awaitNoLinks(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		links, err := exec.Command("ip", "-o", "link").CombinedOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(links), "veth") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("links are left: %s", links)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -49,7 +49,7 @@ var lifetimeTests = map[string]func(*suite, *testing.T){
 	},
 	"StopTerminatesAtFirst": func(s *suite, t *testing.T) {
 		container := s.container(t, nil)
-		process := start(t, container, script("polite", `trap 'echo terminated; exit 3' TERM; sleep 100000 & echo ready; wait`))
+		process := start(t, container, script("polite", `trap 'echo terminated; exit 3' TERM; echo ready; while :; do sleep 1; done`))
 		process.await(t, "ready")
 		check(t, container.Stop(testContext(t), patience))
 		done := process.wait(t)

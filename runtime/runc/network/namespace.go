@@ -8,12 +8,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
 	"github.com/containerd/go-cni"
 	"golang.org/x/sys/unix"
+
+	"midge/agent/thread"
 )
 
 // Namespace is a network namespace with an address on the bridge. It lives as long
@@ -137,22 +138,13 @@ func (p *Pool) Free(ctx context.Context, id string) error {
 
 // newNamespace gives a new network namespace, open.
 func newNamespace() (*os.File, error) {
-	type made struct {
-		file *os.File
-		err  error
-	}
-	result := make(chan made)
-	go func() {
-		// The thread is in the new namespace then, and good for nothing else: it
-		// ends with the goroutine, which never unlocks it.
-		runtime.LockOSThread()
+	var file *os.File
+	err := thread.Run(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			result <- made{err: os.NewSyscallError("unshare", err)}
-			return
+			return os.NewSyscallError("unshare", err)
 		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		result <- made{file, err}
-	}()
-	m := <-result
-	return m.file, m.err
+		file, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	return file, err
 }
