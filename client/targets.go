@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/gofrs/flock"
 
 	"midge/api"
 	"midge/terminal"
@@ -158,11 +159,11 @@ func (f TargetFile) Update(change func(targets map[string]Target) error) error {
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
 		return fmt.Errorf("make the directory of the targets file: %w", err)
 	}
-	unlock, err := lockFile(f.Path + ".lock")
-	if err != nil {
+	lock := flock.New(f.Path+".lock", flock.SetPermissions(0o600))
+	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("lock the targets file: %w", err)
 	}
-	defer unlock()
+	defer lock.Unlock()
 	targets, err := readTargets(f.Path)
 	if err != nil {
 		return err

@@ -15,7 +15,8 @@ type FetchOptions struct {
 	// Delete removes what the tree does not have.
 	Delete bool
 	// CacheDir is where digests and trees are remembered: midge's directory in
-	// os.UserCacheDir. "" remembers nothing.
+	// os.UserCacheDir. Fetches with the same one wait for each other when they write
+	// to the same directory. "" remembers nothing, and waits for nobody.
 	CacheDir string
 	// Progress is told how it goes on; nil for nobody.
 	Progress Progress
@@ -74,6 +75,11 @@ func Fetch(ctx context.Context, remote *Remote, digest, dir string, options Fetc
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return FetchReceipt{}, fmt.Errorf("make directory %q: %w", dir, err)
 	}
+	unlock, err := lockDestination(ctx, options.CacheDir, dir)
+	if err != nil {
+		return FetchReceipt{}, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	top, err := os.OpenRoot(dir)
 	if err != nil {
 		return FetchReceipt{}, fmt.Errorf("open directory %q: %w", dir, err)
