@@ -1,5 +1,7 @@
 package api
 
+import "slices"
+
 // BuildStatus is the state of a build.
 type BuildStatus string
 
@@ -58,10 +60,26 @@ const (
 	FeatureArtifacts = "artifacts" // trees sent and fetched by content, below a team's artifacts
 	FeatureEvents    = "events"    // events of midge's own, see EventsHeader
 	FeatureHijack    = "hijack"    // sessions that outlive their connection
+	FeatureRequests  = "requests"  // builds created once, however often it is asked for, see RequestKeyHeader
 	FeatureTokens    = "tokens"    // tokens listed, made and revoked
 	FeatureTraces    = "traces"    // spans of builds and requests, see the endpoint traces
 	FeatureUsage     = "usage"     // what builds used
 )
+
+// RequestKeyHeader names the request that creates a build, by anything of 1 to
+// MaxRequestKey bytes that its team uses once, so that asking again after an answer
+// was lost gives the same build: the Idempotency-Key of
+// draft-ietf-httpapi-idempotency-key-header. What else a repeated request holds is not
+// looked at.
+const (
+	RequestKeyHeader = "Idempotency-Key"
+	MaxRequestKey    = 128
+)
+
+// Offers reports whether the server has one of the Features.
+func (i Info) Offers(feature string) bool {
+	return i.Midge != nil && slices.Contains(i.Midge.Features, feature)
+}
 
 // MidgeInfo says which of our additions a server has.
 type MidgeInfo struct {

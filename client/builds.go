@@ -50,11 +50,16 @@ func (c *Client) Build(ctx context.Context, id int) (api.Build, error) {
 	return build, err
 }
 
-// CreateBuild starts a one-off build of the client's team.
-func (c *Client) CreateBuild(ctx context.Context, plan api.Plan) (api.Build, error) {
+// CreateBuild starts a one-off build of the client's team. A key that the team has not
+// used before names the request to a server with api.FeatureRequests, so that it can be
+// sent again when its answer is lost; with "" it is not.
+func (c *Client) CreateBuild(ctx context.Context, plan api.Plan, key string) (api.Build, error) {
 	body, header, err := jsonBody(plan)
 	if err != nil {
 		return api.Build{}, fmt.Errorf("encode the build's plan: %w", err)
+	}
+	if key != "" {
+		header.Set(api.RequestKeyHeader, key)
 	}
 	var build api.Build
 	err = c.call(ctx, request{
@@ -62,6 +67,7 @@ func (c *Client) CreateBuild(ctx context.Context, plan api.Plan) (api.Build, err
 		path:   c.teamPath("builds"),
 		header: header,
 		body:   body,
+		again:  key != "",
 		about:  "team " + strconv.Quote(c.options.Team),
 	}, &build)
 	return build, err

@@ -51,7 +51,7 @@ func TestExecuteOnConcourse(t *testing.T) {
 	if err := json.Unmarshal([]byte(clienttest.Read(t, "execute.txt", section)[1].RequestBody), &plan); err != nil {
 		t.Fatal(err)
 	}
-	build, err := c.CreateBuild(ctx, plan)
+	build, err := c.CreateBuild(ctx, plan, "")
 	if err != nil || build.ID != 24 || build.Status != api.StatusStarted {
 		t.Fatalf("CreateBuild() = %+v, %v", build, err)
 	}

@@ -228,7 +228,8 @@ func TestRequestsAreRepeated(t *testing.T) {
 	}
 	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	get := func(ctx context.Context, c *Client) error { _, err := c.Build(ctx, 12); return err }
-	post := func(ctx context.Context, c *Client) error { _, err := c.CreateBuild(ctx, api.Plan{}); return err }
+	post := func(ctx context.Context, c *Client) error { _, err := c.CreateBuild(ctx, api.Plan{}, ""); return err }
+	named := func(ctx context.Context, c *Client) error { _, err := c.CreateBuild(ctx, api.Plan{}, "key"); return err }
 	upload := func(ctx context.Context, c *Client) error {
 		_, err := c.UploadArtifact(ctx, strings.NewReader("x"), UploadOptions{})
 		return err
@@ -245,6 +246,7 @@ func TestRequestsAreRepeated(t *testing.T) {
 		{"a server never heard of is not", gateway, get, false, false},
 		{"what may have been done is not done twice", gateway, post, true, false},
 		{"nor when the connection was cut", cut, post, true, false},
+		{"unless it has a name", cut, named, true, true},
 		{"what was turned away is tried again", busy, post, true, true},
 		{"an internal error is not", answer(500, "", ""), get, true, false},
 		{"a stream cannot be", busy, upload, true, false},

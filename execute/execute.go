@@ -7,6 +7,7 @@ package execute
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"sync"
@@ -100,7 +101,11 @@ func (e *Execution) start(ctx context.Context, c *client.Client, abort <-chan st
 	default:
 	}
 	// Not early: a build that may have been created must be known, to be aborted.
-	build, err := c.CreateBuild(ctx, e.plan(info, artifacts))
+	key := ""
+	if info.Offers(api.FeatureRequests) {
+		key = rand.Text()
+	}
+	build, err := c.CreateBuild(ctx, e.plan(info, artifacts), key)
 	if err != nil {
 		return api.Build{}, e.lostInput(ctx, c, err)
 	}

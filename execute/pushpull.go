@@ -30,7 +30,7 @@ func readyNow() error { return nil }
 // checkTrees gives ErrNoTrees unless the server moves trees by content.
 func checkTrees(ctx context.Context, c *client.Client) error {
 	info, err := c.Info(ctx)
-	if err == nil && !offersTrees(info) {
+	if err == nil && !info.Offers(api.FeatureArtifacts) {
 		return ErrNoTrees
 	}
 	return err

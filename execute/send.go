@@ -98,7 +98,7 @@ func (s *sending) send(ctx, trees context.Context, input source) (sent Sent, err
 // when it does not.
 func (s *sending) ready() error {
 	info, err := s.info()
-	if err == nil && !offersTrees(info) {
+	if err == nil && !info.Offers(api.FeatureArtifacts) {
 		return ErrNoTrees
 	}
 	return err

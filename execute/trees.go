@@ -6,22 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"midge/api"
 	"midge/artifacts/transfer"
 	"midge/client"
 )
 
 // ErrNoTrees tells of a server that does not move trees by content, as no Concourse does.
 var ErrNoTrees = errors.New("the server is no midge that moves artifacts by content; send and fetch them with: midge execute")
-
-// offersTrees reports whether a server moves trees by content.
-func offersTrees(info api.Info) bool {
-	return info.Midge != nil && slices.Contains(info.Midge.Features, api.FeatureArtifacts)
-}
 
 // trees sends the requests of package transfer by a client. The client waits for a
 // server that is away, so that its errors are final: they end the transfer.

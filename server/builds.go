@@ -28,11 +28,17 @@ func (s *Server) createBuild(w http.ResponseWriter, r *http.Request) {
 	if !s.mayUse(w, r, &plan) {
 		return
 	}
+	key := r.Header.Get(api.RequestKeyHeader)
+	if len(key) > api.MaxRequestKey {
+		fail(w, http.StatusBadRequest, "the header %s has %d bytes, and may have %d", api.RequestKeyHeader, len(key), api.MaxRequestKey)
+		return
+	}
 	build, err := s.engine.Create(r.Context(), state.NewBuild{
 		Team:        r.PathValue("team"),
 		Plan:        plan,
 		CreatedBy:   requester(r).user(),
 		TraceParent: traceParent(r),
+		RequestKey:  key,
 	})
 	if errors.Is(err, engine.ErrShutdown) {
 		s.unavailable(w)

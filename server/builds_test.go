@@ -67,6 +67,30 @@ func TestBadPlans(t *testing.T) {
 	}
 }
 
+// A request that is repeated under its name gives the build that it made, to its team.
+func TestARequestWithAName(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	request := func(key string) (int, string) {
+		response := someone.open("POST", "/api/v1/teams/main/builds", map[string]string{"Idempotency-Key": key}, strings.NewReader(script("true")))
+		return response.StatusCode, readAll(t, response)
+	}
+	status, first := request("once")
+	if status != http.StatusCreated {
+		t.Fatalf("got status %d: %s", status, first)
+	}
+	var builds [2]api.Build
+	decode(t, first, &builds[0])
+	someone.finish(builds[0].ID)
+	status, again := request("once")
+	if decode(t, again, &builds[1]); status != http.StatusCreated || builds[0].ID != builds[1].ID {
+		t.Errorf("repeated, it gives status %d and build %d, first was build %d", status, builds[1].ID, builds[0].ID)
+	}
+	if status, body := request(strings.Repeat("k", 129)); status != http.StatusBadRequest || !strings.Contains(body, "has 129 bytes") {
+		t.Errorf("got status %d: %s", status, body)
+	}
+}
+
 func TestNoSuchBuild(t *testing.T) {
 	s := startServer(t, servertest.Options{})
 	someone := testUser(t, s)

@@ -84,7 +84,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		teams:     teams,
 		passwords: newPasswords(config.Users),
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
-		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureTokens, api.FeatureUsage},
+		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureRequests, api.FeatureTokens, api.FeatureUsage},
 	}
 	s.parts = parts{now: time.Now, parts: map[string]*part{}}
 	s.metrics = newMetrics(s)

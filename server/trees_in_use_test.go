@@ -21,7 +21,7 @@ func TestTreesInUse(t *testing.T) {
 		{ID: "2", ArtifactInput: &api.ArtifactInputPlan{ArtifactID: 1, Name: "in"}},
 		{ID: "3", ArtifactInput: &api.ArtifactInputPlan{ArtifactID: 99, Name: "gone"}},
 	}}
-	build, err := s.database.CreateBuild(ctx, state.NewBuild{Team: "main", Plan: plan})
+	build, _, err := s.database.CreateBuild(ctx, state.NewBuild{Team: "main", Plan: plan})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,11 @@ import (
 	"midge/artifacts/scan"
 )
 
+// maxPath bounds the paths of a tree, in bytes: a server must not make us remember any
+// number of directories one in another. It is more than a system call takes at a time,
+// as the trees of users may be that deep.
+const maxPath = 8 * artifacts.MaxPath
+
 // fetchedTree is the tree that is to be in the directory.
 type fetchedTree struct {
 	top    *node
@@ -333,8 +338,8 @@ func (t *fetchedTree) expand(n *node) ([]*node, error) {
 			continue
 		}
 		child := &node{path: n.join(e.Name), entry: e}
-		if len(child.path) > artifacts.MaxPath {
-			return nil, fmt.Errorf("the path %.100q... has more than %d bytes", child.path, artifacts.MaxPath)
+		if len(child.path) > maxPath {
+			return nil, fmt.Errorf("the path %.100q... has more than %d bytes", child.path, maxPath)
 		}
 		if n.children == nil {
 			n.children = make(map[string]*node)

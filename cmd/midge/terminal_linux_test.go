@@ -314,6 +314,24 @@ func TestClearTaskCacheAsks(t *testing.T) {
 	}
 }
 
+// More than --max-upload is sent only when the person says so, who is told what it is.
+func TestLargeUploadAsks(t *testing.T) {
+	for answer, want := range map[string]struct {
+		text string
+		exit int
+	}{"y\n": {"hello from sources", 0}, "\n": {"nothing was done", 1}} {
+		server, dir := startServer(t)
+		c := onTerminal(t, dir, []string{socketOf(server), "XDG_CACHE_HOME=" + t.TempDir()}, "execute", "-c", "hello.yml", "-i", "src=src", "--max-upload", "3")
+		if shown := c.await("send it? [yN]: "); !strings.Contains(shown, "would send 8 B, most of it name.txt") {
+			t.Errorf("the question is\n%s", shown)
+		}
+		c.enter(answer)
+		if shown, exit := c.exits(); !strings.Contains(shown, want.text) || exit != want.exit {
+			t.Errorf("after %q, exit status %d, shown is\n%s", answer, exit, shown)
+		}
+	}
+}
+
 // Where no terminal is, there are no control characters.
 func TestWithoutTerminal(t *testing.T) {
 	server, dir := startServer(t)

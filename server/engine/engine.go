@@ -147,10 +147,10 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 		build.StartedAt = time.Now()
 	}
 	// A client that goes away must not leave open whether there is a build to run.
-	record, err := e.options.State.CreateBuild(context.WithoutCancel(ctx), build)
-	if err != nil {
+	record, created, err := e.options.State.CreateBuild(context.WithoutCancel(ctx), build)
+	if err != nil || !created {
 		turn.leave()
-		return api.Build{}, err
+		return record.Build, err
 	}
 	b := e.add(record, turn, false)
 	select {

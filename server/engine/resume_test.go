@@ -296,7 +296,7 @@ func TestAWorkerThatIsGoneIsAnError(t *testing.T) {
 func TestABuildWhoseLogHasEndedIsFinished(t *testing.T) {
 	for _, status := range []api.BuildStatus{api.StatusSucceeded, api.StatusFailed, api.StatusErrored, api.StatusAborted} {
 		s := newServer(t)
-		record, err := s.options.State.CreateBuild(t.Context(), state.NewBuild{Team: testTeam, Plan: parsePlan(t, good)})
+		record, _, err := s.options.State.CreateBuild(t.Context(), state.NewBuild{Team: testTeam, Plan: parsePlan(t, good)})
 		if err != nil {
 			t.Fatal(err)
 		}

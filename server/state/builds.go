@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,6 +20,8 @@ type NewBuild struct {
 	Plan        api.Plan
 	CreatedBy   string
 	TraceParent string // W3C traceparent of the request, "" for none
+	// RequestKey is what its team names the request by, "" for nothing.
+	RequestKey string
 	// StartedAt makes it a started build; zero makes it a pending one.
 	StartedAt time.Time
 }
@@ -37,12 +40,13 @@ const buildColumns = `b.id, t.name, b.status, b.created_by, b.create_time, b.sta
 const selectRecord = `SELECT ` + buildColumns + `, b.aborted_by, p.plan
 	FROM builds b JOIN teams t ON t.id = b.team_id JOIN build_plans p ON p.build_id = b.id `
 
-// CreateBuild makes a build; its Name is the id in decimal. A team that is not
-// there is a *NotFoundError.
-func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (BuildRecord, error) {
+// CreateBuild makes a build; its Name is the id in decimal. It reports false, and gives
+// the build that there is, when the team has made one by that RequestKey before. A team
+// that is not there is a *NotFoundError.
+func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (record BuildRecord, created bool, err error) {
 	plan, err := json.Marshal(build.Plan)
 	if err != nil {
-		return BuildRecord{}, fmt.Errorf("create build: encode plan: %w", err)
+		return BuildRecord{}, false, fmt.Errorf("create build: encode plan: %w", err)
 	}
 	status, startTime := api.StatusPending, int64(0)
 	if !build.StartedAt.IsZero() {
@@ -50,9 +54,15 @@ func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (BuildRecor
 	}
 	var id int
 	err = db.inTransaction(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `INSERT INTO builds (team_id, status, created_by, create_time, start_time, trace_parent)
-			SELECT id, ?, ?, ?, ?, ? FROM teams WHERE name = ? RETURNING id`,
-			status, build.CreatedBy, time.Now().Unix(), startTime, build.TraceParent, build.Team).Scan(&id)
+		err := tx.QueryRowContext(ctx, `SELECT b.id FROM builds b JOIN teams t ON t.id = b.team_id
+			WHERE t.name = ? AND b.request_key = ? AND b.request_key != ''`, build.Team, build.RequestKey).Scan(&id)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		created = true
+		err = tx.QueryRowContext(ctx, `INSERT INTO builds (team_id, status, created_by, create_time, start_time, trace_parent, request_key)
+			SELECT id, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ? RETURNING id`,
+			status, build.CreatedBy, time.Now().Unix(), startTime, build.TraceParent, build.RequestKey, build.Team).Scan(&id)
 		if err != nil {
 			return notFound(err, "team", build.Team)
 		}
@@ -60,9 +70,10 @@ func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (BuildRecor
 		return err
 	})
 	if err != nil {
-		return BuildRecord{}, fmt.Errorf("create build: %w", err)
+		return BuildRecord{}, false, fmt.Errorf("create build: %w", err)
 	}
-	return db.Build(ctx, id)
+	record, err = db.Build(ctx, id)
+	return record, created, err
 }
 
 // StartBuild makes a pending build a started one. Of a build that is not pending

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +21,7 @@ func taskPlan() api.Plan {
 
 func createBuild(t *testing.T, db *Database, team string) BuildRecord {
 	t.Helper()
-	build, err := db.CreateBuild(t.Context(), NewBuild{Team: team, Plan: taskPlan(), CreatedBy: "local:test",
+	build, _, err := db.CreateBuild(t.Context(), NewBuild{Team: team, Plan: taskPlan(), CreatedBy: "local:test",
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +44,46 @@ func TestCreateBuild(t *testing.T) {
 	if !reflect.DeepEqual(build.Plan, taskPlan()) {
 		t.Errorf("got plan %+v, want %+v", build.Plan, taskPlan())
 	}
-	_, err := db.CreateBuild(t.Context(), NewBuild{Team: "none", Plan: taskPlan()})
+	_, _, err := db.CreateBuild(t.Context(), NewBuild{Team: "none", Plan: taskPlan()})
 	wantNotFound(t, err, "team")
 	_, err = db.Build(t.Context(), 2)
 	wantNotFound(t, err, "build")
+}
+
+// A request that has a name makes one build of its team, however often it comes.
+func TestARequestThatIsRepeated(t *testing.T) {
+	db := openTest(t)
+	named := NewBuild{Team: "main", Plan: taskPlan(), RequestKey: "key"}
+	ids := make(chan int, 20)
+	var created atomic.Int32
+	var wg sync.WaitGroup
+	for range cap(ids) {
+		wg.Go(func() {
+			build, isNew, err := db.CreateBuild(t.Context(), named)
+			if err != nil {
+				t.Error(err)
+			}
+			if isNew {
+				created.Add(1)
+			}
+			ids <- build.ID
+		})
+	}
+	wg.Wait()
+	close(ids)
+	for id := range ids {
+		if id != 1 {
+			t.Errorf("the request made build %d as well", id)
+		}
+	}
+	if created.Load() != 1 {
+		t.Errorf("%d builds are said to be new", created.Load())
+	}
+	for _, other := range []NewBuild{{Team: "other", Plan: taskPlan(), RequestKey: "key"}, {Team: "main", Plan: taskPlan()}, {Team: "main", Plan: taskPlan()}} {
+		if build, isNew, err := db.CreateBuild(t.Context(), other); err != nil || !isNew || build.ID == 1 {
+			t.Errorf("%+v gave build %d, new is %v, %v", other, build.ID, isNew, err)
+		}
+	}
 }
 
 func TestBuildMovesOn(t *testing.T) {

@@ -162,7 +162,7 @@ func writeUntilKilled(path string) error {
 		return err
 	}
 	for {
-		build, err := db.CreateBuild(ctx, NewBuild{Team: "main", Plan: taskPlan()})
+		build, _, err := db.CreateBuild(ctx, NewBuild{Team: "main", Plan: taskPlan()})
 		if err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func TestManyGoroutines(t *testing.T) {
 	for range goroutines {
 		wg.Go(func() {
 			for range builds {
-				build, err := db.CreateBuild(t.Context(), NewBuild{Team: "main", Plan: taskPlan()})
+				build, _, err := db.CreateBuild(t.Context(), NewBuild{Team: "main", Plan: taskPlan()})
 				if err != nil {
 					t.Error(err)
 					return

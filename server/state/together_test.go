@@ -11,7 +11,7 @@ import (
 
 func TestCreateStartedBuild(t *testing.T) {
 	db := openTest(t)
-	build, err := db.CreateBuild(t.Context(), NewBuild{Team: "main", Plan: taskPlan(), StartedAt: time.Unix(100, 0)})
+	build, _, err := db.CreateBuild(t.Context(), NewBuild{Team: "main", Plan: taskPlan(), StartedAt: time.Unix(100, 0)})
 	if err != nil || build.Status != api.StatusStarted || build.StartTime != 100 {
 		t.Errorf("got %+v, %v", build.Build, err)
 	}

@@ -124,6 +124,49 @@ func TestHardNames(t *testing.T) {
 	}
 }
 
+// A path may be longer than the 4096 bytes that a system call takes, there and back.
+func TestDeepTree(t *testing.T) {
+	s := startServer(t)
+	const name, depth = "a directory with a name of some length that is one of very many", 80
+	descend := func(top string, create bool) *os.Root {
+		root, err := os.OpenRoot(s.path(top))
+		for range depth {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if create {
+				if err := root.Mkdir(name, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			above := root
+			root, err = above.OpenRoot(name)
+			above.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return root
+	}
+	s.write(map[string]string{"src/top": "top"})
+	bottom := descend("src", true)
+	defer bottom.Close()
+	if err := bottom.WriteFile("file", []byte("from the bottom"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	task := s.script("task", fmt.Sprintf(`
+find src -name file -execdir cat {} +
+cd out
+for i in $(seq %d); do mkdir "%s"; cd -P "%[2]s"; done
+echo back >file`, depth, name), "inputs: [{name: src}]\noutputs: [{name: out}]\n")
+	s.midge("execute", "-c", task, "-i", "src=src", "-o", "out=out").want(t, 0, "from the bottom")
+	returned := descend("out", false)
+	defer returned.Close()
+	if content, err := returned.ReadFile("file"); err != nil || string(content) != "back\n" {
+		t.Errorf("at the bottom of the output is %q, %v", content, err)
+	}
+}
+
 // Each thing that cannot be sent is named, and nothing of it is to be seen.
 func TestBadTrees(t *testing.T) {
 	s := startServer(t)
