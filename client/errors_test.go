@@ -229,7 +229,10 @@ func TestRequestsAreRepeated(t *testing.T) {
 	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	get := func(ctx context.Context, c *Client) error { _, err := c.Build(ctx, 12); return err }
 	post := func(ctx context.Context, c *Client) error { _, err := c.CreateBuild(ctx, api.Plan{}, ""); return err }
-	named := func(ctx context.Context, c *Client) error { _, err := c.CreateBuild(ctx, api.Plan{}, "key"); return err }
+	named := func(ctx context.Context, c *Client) error {
+		_, err := c.CreateBuild(ctx, api.Plan{}, "key")
+		return err
+	}
 	upload := func(ctx context.Context, c *Client) error {
 		_, err := c.UploadArtifact(ctx, strings.NewReader("x"), UploadOptions{})
 		return err
