@@ -14,7 +14,12 @@ import (
 )
 
 // inFlight is how many packs are sent at once.
-const inFlight = 3
+const inFlight = 2
+
+const (
+	smallPack   = 1 << 20
+	packEndSize = 1
+)
 
 // readers is how many goroutines read and compress.
 func readers() int { return min(runtime.GOMAXPROCS(0), 8) }
@@ -64,6 +69,11 @@ func (p *packer) put(frame []byte, in count) error {
 		p.pack = packBuffers.Get().(*bytes.Buffer)
 		p.pack.Reset()
 		p.pack.Write(artifacts.AppendPackStart(nil))
+	}
+	// Most packs are small or full: one that outgrows small is made large at once, or
+	// its doubling would take as much memory again.
+	if need := p.pack.Len() + len(frame); need > p.pack.Cap() && need > smallPack {
+		p.pack.Grow(max(len(frame), artifacts.PackTarget-p.pack.Len()) + packEndSize)
 	}
 	p.pack.Write(frame)
 	p.in.add(in)
