@@ -51,7 +51,11 @@ type Cgroup struct {
 }
 
 // Cgroup gives the cgroup of that path below every hierarchy's top. It need not exist.
+// The path "" is of a container that has none.
 func (h Hierarchies) Cgroup(path string) Cgroup {
+	if path == "" {
+		return Cgroup{}
+	}
 	c := Cgroup{dirs: make(map[string]string, len(h.tops))}
 	for controller, top := range h.tops {
 		c.dirs[controller] = filepath.Join(top, path)
@@ -61,6 +65,9 @@ func (h Hierarchies) Cgroup(path string) Cgroup {
 
 // OOMKills counts the processes that the kernel has killed there for memory.
 func (c Cgroup) OOMKills() (int64, error) {
+	if len(c.dirs) == 0 {
+		return 0, nil
+	}
 	path, ok := filepath.Join(c.dirs["memory"], "memory.oom_control"), c.dirs["memory"] != ""
 	if !ok {
 		path = filepath.Join(c.dirs[""], "memory.events")

@@ -15,7 +15,8 @@ type Config struct {
 	ID string `json:"id"`
 	// Runtime is the OCI runtime's program.
 	Runtime string `json:"runtime"`
-	// Cgroup is the container's cgroup, as an absolute path below every hierarchy's root.
+	// Cgroup is the container's cgroup, as an absolute path below every hierarchy's root,
+	// "" when it has none.
 	Cgroup string `json:"cgroup"`
 	// Stage is a directory of the machine in whose place, for the supervisor alone,
 	// the container's file systems are mounted; Mounts are made there in order.

@@ -19,9 +19,11 @@ type Mount struct {
 	Target string `json:"target"`
 
 	// Source is a directory or a file. Mapped shows it with its owners shifted into
-	// the container's user namespace.
-	Source string `json:"source,omitempty"`
-	Mapped bool   `json:"mapped,omitempty"`
+	// the container's user namespace, Recursive with what is mounted below it, without
+	// which the kernel does not show it to who is root of a user namespace only.
+	Source    string `json:"source,omitempty"`
+	Mapped    bool   `json:"mapped,omitempty"`
+	Recursive bool   `json:"recursive,omitempty"`
 
 	// Lower are read-only directories, uppermost first, below the writable Upper.
 	// Work is an empty directory of Upper's mount. Without Upper it is read-only.
@@ -112,7 +114,11 @@ func (m Mount) mount(users *os.File) error {
 		return fmt.Errorf("mount %s: %w", m.Target, err)
 	}
 	// Redirects and metadata-only copies would make the upper directory unreadable by itself.
-	options := "redirect_dir=off,metacopy=off,lowerdir=" + strings.Join(lower, ":")
+	options := "redirect_dir=off,metacopy=off,lowerdir="
+	if !InitialUserNamespace() {
+		options = "userxattr,lowerdir=" // which has neither, and refuses to be told so
+	}
+	options += strings.Join(lower, ":")
 	flags := uintptr(unix.MS_RDONLY)
 	if m.Upper != "" {
 		above, err := opened.names(m.Upper, m.Work)
@@ -138,7 +144,11 @@ func (m Mount) bind(users *os.File) error {
 	if err := makeMountPoint(m.Source, m.Target); err != nil {
 		return err
 	}
-	tree, err := unix.OpenTree(unix.AT_FDCWD, m.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if m.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	tree, err := unix.OpenTree(unix.AT_FDCWD, m.Source, flags)
 	if err != nil {
 		return &os.PathError{Op: "open_tree", Path: m.Source, Err: err}
 	}
@@ -222,6 +232,11 @@ func MountDetached(lower ...string) (*DetachedOverlay, error) {
 	}
 	if err := unix.FsconfigSetString(overlay, "lowerdir", strings.Join(names, ":")); err != nil {
 		return nil, fmt.Errorf("configure overlay of %s: %w", strings.Join(lower, ":"), err)
+	}
+	if !InitialUserNamespace() {
+		if err := unix.FsconfigSetFlag(overlay, "userxattr"); err != nil {
+			return nil, fmt.Errorf("configure overlay of %s: %w", strings.Join(lower, ":"), err)
+		}
 	}
 	if err := unix.FsconfigCreate(overlay); err != nil {
 		return nil, fmt.Errorf("create overlay of %s: %w", strings.Join(lower, ":"), err)

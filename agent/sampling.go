@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"midge/api"
@@ -17,9 +18,15 @@ type sampling struct {
 }
 
 // startSampling begins to sample the cgroup and the network that the process with that
-// number is in. finish must be called.
-func startSampling(pid int) *sampling {
+// number is in. finish must be called. A container without a cgroup of its own is not
+// sampled: it would have what others use on its account.
+func startSampling(pid int, ownCgroup bool) *sampling {
 	s := &sampling{begun: make(chan struct{})}
+	if !ownCgroup {
+		s.err = errors.New("containers of an ordinary user's server have no cgroup")
+		close(s.begun)
+		return s
+	}
 	go func() {
 		defer close(s.begun)
 		location, err := usage.Locate(pid)

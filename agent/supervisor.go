@@ -325,7 +325,7 @@ func (s *supervisor) startProcess(spec Process) error {
 		return errors.Join(err, p.discard())
 	}
 	if spec.Sample {
-		p.sampling = startSampling(s.container.pid)
+		p.sampling = startSampling(s.container.pid, s.config.Cgroup != "")
 	}
 	p.pump()
 	return nil

@@ -21,8 +21,29 @@ import (
 // LocalTarget is the target that needs no saving: the socket of this machine's server.
 const LocalTarget = "local"
 
-// LocalURL is where LocalTarget is unless it was saved otherwise.
-const LocalURL = "unix:///run/midge/midge.sock"
+// LocalSocket is where the server of a machine listens that root has started.
+const LocalSocket = "/run/midge/midge.sock"
+
+// OwnSocket is where a server listens that an ordinary user has started: in the user's
+// XDG_RUNTIME_DIR, which getenv gives. It is "" without one.
+func OwnSocket(getenv func(string) string) string {
+	dir := getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "midge", "midge.sock")
+}
+
+// localURL is where LocalTarget is unless it was saved otherwise: the user's own server
+// if there is one, else the machine's.
+func localURL() string {
+	if own := OwnSocket(os.Getenv); own != "" {
+		if _, err := os.Stat(own); err == nil {
+			return "unix://" + own
+		}
+	}
+	return "unix://" + LocalSocket
+}
 
 // Target is a server that was logged in to, or that needs no login.
 type Target struct {
@@ -127,7 +148,7 @@ func (f TargetFile) Select(name string) (string, Target, error) {
 		return name, target, nil
 	}
 	if name == LocalTarget {
-		return name, Target{URL: LocalURL}, nil
+		return name, Target{URL: localURL()}, nil
 	}
 	return "", Target{}, &UnknownTargetError{Name: name, Known: slices.Sorted(maps.Keys(targets))}
 }

@@ -88,12 +88,12 @@ func TestSelect(t *testing.T) {
 	two := "targets: {here: {api: http://127.0.0.1:8080}, there: {api: https://midge.example.com}}"
 	local := "targets: {local: {api: http://127.0.0.1:9090}, there: {api: https://midge.example.com}}"
 	tests := []struct{ name, own, choice, wantName, wantURL string }{
-		{"nothing saved", "", "", "local", LocalURL},
+		{"nothing saved", "", "", "local", "unix:///run/midge/midge.sock"},
 		{"the only one", one, "", "here", "http://127.0.0.1:8080"},
-		{"the local one of several", two, "", "local", LocalURL},
+		{"the local one of several", two, "", "local", "unix:///run/midge/midge.sock"},
 		{"the local one as it was saved", local, "", "local", "http://127.0.0.1:9090"},
 		{"by name", two, "there", "there", "https://midge.example.com"},
-		{"local by name", one, "local", "local", LocalURL},
+		{"local by name", one, "local", "local", "unix:///run/midge/midge.sock"},
 		{"by URL", two, "unix:///tmp/s", "", "unix:///tmp/s"},
 	}
 	for _, test := range tests {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"midge/api"
+	"midge/runtime/runc/rootless"
 	"midge/server"
 )
 
@@ -47,6 +48,9 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error {
 			var err error
 			if s.server.Teams, err = readSources(command.Flags(), lookupEnv); err != nil {
+				return err
+			}
+			if err := rootless.Enter(); err != nil {
 				return err
 			}
 			return run(command.Context(), s)

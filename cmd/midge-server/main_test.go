@@ -103,7 +103,7 @@ func TestWithoutRoot(t *testing.T) {
 	command := program(t, dir)
 	command.Path = copyOfProgram(t, dir)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	wantFailure(t, dir, command, "containers need root")
+	wantFailure(t, dir, command, "none for nobody")
 }
 
 // copyOfProgram puts the test program where everybody can run it.

@@ -25,8 +25,6 @@ type settings struct {
 // configFlag is the setting that names the file with others.
 const configFlag = "config"
 
-const defaultDataDir = "/var/lib/midge"
-
 // addTo adds a flag for each setting, with its default.
 func (s *settings) addTo(flags *pflag.FlagSet) {
 	flags.SortFlags = false
@@ -40,12 +38,12 @@ func (s *settings) addTo(flags *pflag.FlagSet) {
 }
 
 func (s *settings) addServer(flags *pflag.FlagSet) {
-	flags.StringVar(&s.server.DataDir, "data-dir", defaultDataDir, "`directory` of all that outlives the server")
+	flags.StringVar(&s.server.DataDir, "data-dir", defaultDataDir(), "`directory` of all that outlives the server")
 	flags.StringVar(&s.server.Listen, "listen", "127.0.0.1:8080", "TCP `address` for those who log in; empty for none")
 	flags.StringVar(&s.server.TLSCert, "tls-cert", "", "`file` of the certificate of --listen, in PEM; read again when it changes")
 	flags.StringVar(&s.server.TLSKey, "tls-key", "", "`file` of the certificate's key, in PEM")
 	flags.StringVar(&s.server.TLSClientCA, "tls-client-ca", "", "`file` of authorities, in PEM, that must have signed the certificates of clients")
-	flags.StringVar(&s.server.Socket, "socket", "/run/midge/midge.sock", "`path` of the unix socket, whose users need not log in; empty for none")
+	flags.StringVar(&s.server.Socket, "socket", defaultSocket(), "`path` of the unix socket, whose users need not log in; empty for none")
 	flags.StringVar(&s.server.SocketGroup, "socket-group", "midge", "`group` that may use the socket, if there is one of that name")
 	flags.StringVar(&s.server.ExternalURL, "external-url", "", "`URL` where users find the server (default that of --listen)")
 	flags.StringVar(&s.server.ClusterName, "cluster-name", "", "`name` of the server that users are shown")

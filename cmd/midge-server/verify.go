@@ -18,7 +18,7 @@ func newVerifyCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			fromEnv, _ := lookupEnv("MIDGE_DATA_DIR")
-			dir := cmp.Or(dataDir, fromEnv, defaultDataDir)
+			dir := cmp.Or(dataDir, fromEnv, defaultDataDir())
 			verified, err := server.Verify(command.Context(), dir)
 			if err != nil {
 				return err
@@ -34,6 +34,6 @@ func newVerifyCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringVar(&dataDir, "data-dir", "", "`directory` of the server (default MIDGE_DATA_DIR, else "+defaultDataDir+")")
+	command.Flags().StringVar(&dataDir, "data-dir", "", "`directory` of the server (default MIDGE_DATA_DIR, else "+defaultDataDir()+")")
 	return command
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"midge/runtime"
 	"midge/runtime/runc"
+	"midge/runtime/runc/rootless"
 	"midge/server"
 	"midge/trace/otlp"
 )
@@ -15,6 +17,9 @@ import (
 // config is the server's configuration.
 func (s *settings) config() (server.Config, error) {
 	config := s.server
+	if rootless.Ordinary() && config.DefaultLimits != (runtime.Limits{}) {
+		return config, errors.New("limits of tasks need root: leave out the settings default-task-..., or start the server with sudo")
+	}
 	for _, text := range s.users {
 		user, err := server.ParseLocalUser(text)
 		if err != nil {

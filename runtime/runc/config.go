@@ -27,8 +27,12 @@ import (
 const agentInside = "/dev/midge-agent"
 
 // cgroup is the cgroup of a container, apart from those of other state directories.
-// It has no parent of its own, which would stay when the last container is gone.
+// It has no parent of its own, which would stay when the last container is gone. It is
+// "" where containers have none.
 func (w *Worker) cgroup(handle string) string {
+	if w.ordinary {
+		return ""
+	}
 	sum := sha256.Sum256([]byte(w.options.StateDir))
 	return "/midge-" + hex.EncodeToString(sum[:6]) + "-" + handle
 }
@@ -65,7 +69,7 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 		},
 		Root:     &specs.Root{Path: s.rootfs()},
 		Hostname: hostname(spec),
-		Mounts:   append(systemMounts(spec, s, w.networkOf(spec) == NetworkNone), volumeMounts(volumes)...),
+		Mounts:   append(w.systemMounts(spec, s), volumeMounts(volumes)...),
 		Linux: &specs.Linux{
 			CgroupsPath: w.cgroup(spec.Handle),
 			Namespaces:  w.namespaces(spec, s),
@@ -81,6 +85,9 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 		"/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	if w.ordinary {
+		config.Linux.MaskedPaths = append(config.Linux.MaskedPaths, "/sys/fs/cgroup") // those of the machine
 	}
 	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 	config.Linux.Seccomp, err = seccompProfile(compat)
@@ -132,6 +139,9 @@ func (w *Worker) namespaces(spec runtime.ContainerSpec, s *stage) []specs.LinuxN
 }
 
 func (w *Worker) resources(spec runtime.ContainerSpec) *specs.LinuxResources {
+	if w.ordinary {
+		return nil
+	}
 	limits := spec.Limits
 	if limits.CPUShares == 0 {
 		limits.CPUShares = w.options.Limits.CPUShares
@@ -172,26 +182,33 @@ var swapIsLimited = sync.OnceValue(func() bool {
 })
 
 // systemMounts are those that every container has.
-func systemMounts(spec runtime.ContainerSpec, s *stage, ownNetwork bool) []specs.Mount {
+func (w *Worker) systemMounts(spec runtime.ContainerSpec, s *stage) []specs.Mount {
 	access := "ro"
 	if spec.Privileged {
 		access = "rw"
 	}
 	// A user namespace may mount what shows a network only when that is its own.
-	sys := specs.Mount{Destination: "/sys", Type: "bind", Source: s.path("sys"), Options: []string{"bind", "nosuid", "noexec", "nodev", access}}
-	if ownNetwork {
+	bind := "bind"
+	if w.ordinary {
+		bind = "rbind"
+	}
+	sys := specs.Mount{Destination: "/sys", Type: "bind", Source: s.path("sys"), Options: []string{bind, "nosuid", "noexec", "nodev", access}}
+	if w.networkOf(spec) == NetworkNone {
 		sys = specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}}
 	}
-	return []specs.Mount{
+	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		sys,
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}},
 		{Destination: agentInside, Type: "bind", Source: s.path("agent"), Options: []string{"bind", "ro", "nosuid", "nodev"}},
 	}
+	if w.ordinary {
+		return mounts
+	}
+	return append(mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}})
 }
 
 // volumeMounts mounts the volumes, those that others lie in first.

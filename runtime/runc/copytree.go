@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"midge/agent"
 )
 
 // A treeCopy makes a copy of a directory.
@@ -148,7 +150,10 @@ func (c *treeCopy) attributes(from, to string, stat unix.Stat_t) error {
 
 // copyOpaque copies the mark of a directory that hides all below it.
 func copyOpaque(from, to string) error {
-	const attribute = "trusted.overlay.opaque"
+	attribute := "trusted.overlay.opaque"
+	if !agent.InitialUserNamespace() {
+		attribute = "user.overlay.opaque"
+	}
 	var value [8]byte
 	n, err := unix.Lgetxattr(from, attribute, value[:])
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {

@@ -20,7 +20,7 @@ import (
 func (w *Worker) FindOrCreateContainer(ctx context.Context, spec runtime.ContainerSpec) (_ runtime.Container, err error) {
 	ctx, span := trace.StartSpan(ctx, "create container")
 	defer func() { span.End(err) }()
-	if err := checkSpec(spec); err != nil {
+	if err := w.checkSpec(spec); err != nil {
 		return nil, err
 	}
 	unlock := w.changes.lock(spec.Handle)
@@ -44,12 +44,15 @@ func (w *Worker) FindOrCreateContainer(ctx context.Context, spec runtime.Contain
 }
 
 // checkSpec refuses what no container can be made of.
-func checkSpec(spec runtime.ContainerSpec) error {
+func (w *Worker) checkSpec(spec runtime.ContainerSpec) error {
 	if !agent.ValidID(spec.Handle) {
 		return &runtime.SpecError{Message: fmt.Sprintf("%q is no handle of a container: it is 1 to 64 of a-z, 0-9 and '-'", spec.Handle)}
 	}
 	if !filepath.IsAbs(spec.Dir) {
 		return &runtime.SpecError{Message: fmt.Sprintf("the working directory %q is no absolute path", spec.Dir)}
+	}
+	if w.ordinary {
+		return checkOrdinary(spec)
 	}
 	return nil
 }

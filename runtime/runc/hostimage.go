@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"midge/agent"
 	"midge/runtime"
 )
 
@@ -52,6 +53,11 @@ func prepareHostImage(dir string, hide []string) (*hostImage, error) {
 	}
 	for _, name := range hostDirs {
 		if err := h.addHostDir(name); err != nil {
+			return nil, err
+		}
+	}
+	if !agent.InitialUserNamespace() {
+		if err := checkMountsBelow(h.dirs); err != nil {
 			return nil, err
 		}
 	}

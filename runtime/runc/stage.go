@@ -57,7 +57,7 @@ func (w *Worker) newStage(spec runtime.ContainerSpec, dir string, namespace *net
 	s.bindOwn()
 	s.mounts = append(s.mounts,
 		agent.Mount{Source: w.options.Agent, Target: s.path("agent")},
-		agent.Mount{Source: "/sys", Target: s.path("sys")})
+		agent.Mount{Source: "/sys", Target: s.path("sys"), Recursive: w.ordinary})
 	return s, nil
 }
 

@@ -82,14 +82,20 @@ type userNamespace struct {
 	shifts bool
 }
 
-// openUserNamespace makes a namespace with root's ranges. program is midge-agent.
-func openUserNamespace(program string) (*userNamespace, error) {
+// rootRanges are those of the machine's root.
+func rootRanges() (uids, gids idRange, err error) {
+	if uids, err = rangeOf("/etc/subuid", "root", "0"); err != nil {
+		return uids, gids, err
+	}
+	gids, err = rangeOf("/etc/subgid", "root", "0")
+	return uids, gids, err
+}
+
+// openUserNamespace makes a namespace with these ranges. program is midge-agent.
+func openUserNamespace(program string, ranges func() (uids, gids idRange, err error)) (*userNamespace, error) {
 	var u userNamespace
 	var err error
-	if u.uids, err = rangeOf("/etc/subuid", "root", "0"); err != nil {
-		return nil, err
-	}
-	if u.gids, err = rangeOf("/etc/subgid", "root", "0"); err != nil {
+	if u.uids, u.gids, err = ranges(); err != nil {
 		return nil, err
 	}
 	hold := exec.Command(program, agent.ModeHold)

@@ -68,6 +68,7 @@ type Worker struct {
 	started       time.Time
 	stage         string // where supervisors mount what containers are made of
 	users         *userNamespace
+	ordinary      bool // this process is root of a user namespace only
 	hierarchies   agent.Hierarchies
 	images        *image.Store
 	bridge        *network.Pool // nil unless it is used
@@ -84,10 +85,12 @@ type Worker struct {
 
 var _ runtime.Worker = (*Worker)(nil)
 
-// New opens the worker of a state directory. The error says what is missing on this machine.
+// New opens the worker of a state directory. The error says what is missing on this
+// machine. As root of a user namespace, see package rootless, there are no control
+// groups, so no limits and no figures of use, and no bridge network.
 func New(ctx context.Context, options Options) (*Worker, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("containers need root: start the server with sudo")
+		return nil, errors.New("containers need root, if only of a user namespace")
 	}
 	if options.Network == "" {
 		options.Network = NetworkHost
@@ -107,6 +110,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	}
 	w := &Worker{
 		options:    options,
+		ordinary:   !agent.InitialUserNamespace(),
 		runtime:    program,
 		started:    time.Now(),
 		clients:    make(map[string]*agent.Client),
@@ -121,13 +125,21 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
 		return nil, err
 	}
-	if w.hierarchies, err = agent.FindHierarchies(); err != nil {
+	ranges := rootRanges
+	if w.ordinary {
+		ranges = ordinaryRanges
+		err = w.beOrdinary()
+	} else {
+		w.hierarchies, err = agent.FindHierarchies()
+	}
+	if err != nil {
 		return nil, err
 	}
-	if w.users, err = openUserNamespace(options.Agent); err != nil {
+	if w.users, err = openUserNamespace(options.Agent, ranges); err != nil {
 		return nil, err
 	}
-	if !options.CopyInputs {
+	// An ordinary user cannot have the kernel show files of the machine with other owners.
+	if !options.CopyInputs && !w.ordinary {
 		if err := w.users.tryShifting(options.Agent, w.stage, options.StateDir); err != nil {
 			return nil, err
 		}
@@ -135,7 +147,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
 		return nil, err
 	}
-	if w.images, err = image.Open(w.path("images"), image.Options{}); err != nil {
+	if w.images, err = image.Open(w.path("images"), image.Options{UserXattr: w.ordinary}); err != nil {
 		return nil, err
 	}
 	if err := w.holdImages(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -52,6 +53,8 @@ const patience = 10 * time.Minute
 type server struct {
 	t       *testing.T
 	dir     string // data, socket and home are below it
+	socket  string
+	wrap    []string // a program that runs the server, and its arguments; nil for none
 	args    []string
 	process *exec.Cmd
 	exited  chan struct{}
@@ -62,6 +65,14 @@ type server struct {
 // the test stops it and checks that nothing of it is left on the machine.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
+	s := newServer(t, args...)
+	s.serve()
+	return s
+}
+
+// newServer makes the directory of a server.
+func newServer(t *testing.T, args ...string) *server {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "midge-test.")
 	if err != nil {
 		t.Fatal(err)
@@ -70,26 +81,32 @@ func startServer(t *testing.T, args ...string) *server {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, dir: dir}
+	s := &server{t: t, dir: dir, socket: filepath.Join(dir, "midge.sock")}
 	s.args = append([]string{"--data-dir", s.path("data"), "--listen", "127.0.0.1:0",
-		"--socket", s.path("midge.sock"), "--destroy-on-exit"}, args...)
+		"--socket", s.socket, "--destroy-on-exit"}, args...)
+	return s
+}
+
+// serve starts the server for as long as the test runs.
+func (s *server) serve() {
+	s.t.Helper()
 	s.start()
-	t.Cleanup(func() {
+	s.t.Cleanup(func() {
 		s.stop()
 		s.checkNothingLeft()
 	})
-	return s
 }
 
 func (s *server) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *server) target() string { return "unix://" + s.path("midge.sock") }
+func (s *server) target() string { return "unix://" + s.socket }
 
 // start starts the server's process and waits until it is ready.
 func (s *server) start() {
 	s.t.Helper()
 	s.log = new(output)
-	s.process = exec.Command(filepath.Join(binaries, "midge-server"), s.args...)
+	line := slices.Concat(s.wrap, []string{filepath.Join(binaries, "midge-server")}, s.args)
+	s.process = exec.Command(line[0], line[1:]...)
 	s.process.Stdout, s.process.Stderr = s.log, s.log
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
