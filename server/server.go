@@ -141,8 +141,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
-	s.parts.expect(partArtifactCollection, collectPeriod)
-	s.background.Go(func() { s.collectUntilEnd(s.streams) })
+	s.startCollections()
 	s.watchParts()
 	return nil
 }
@@ -210,7 +209,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 }
 
 func (s *Server) openEngine() {
-	s.parts.expect(partContainerCollection, collectInterval)
+	s.parts.expect(partContainerCollection, s.config.CollectInterval)
 	s.engine = engine.New(engine.Options{
 		State:           s.database,
 		Logs:            s.logs,
@@ -222,7 +221,7 @@ func (s *Server) openEngine() {
 		DefaultLimits:   s.config.DefaultLimits,
 		MaxLimits:       s.config.MaxLimits,
 		StopGrace:       s.config.StopGrace,
-		CollectEvery:    collectInterval,
+		CollectEvery:    s.config.CollectInterval,
 		CollectGrace:    s.config.CollectGrace,
 		HoldFailed:      s.config.HoldFailed,
 		Finished:        s.metrics.finished,
@@ -233,9 +232,6 @@ func (s *Server) openEngine() {
 		Logger: s.log,
 	})
 }
-
-// collectInterval is how often what is no longer needed is removed from workers.
-const collectInterval = 30 * time.Second
 
 // Serve answers requests until Shutdown, which makes it return nil, or until a
 // listener fails.

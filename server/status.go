@@ -17,13 +17,17 @@ import (
 // Names of parts, besides those of workers.
 const (
 	partArtifactCollection  = "artifact collection"
+	partBuildCollection     = "build collection"
 	partCertificate         = "certificate"
 	partContainerCollection = "container collection"
 	partDatabase            = "database"
 	partDisk                = "disk"
 	partEngine              = "engine"
 	partEventLogs           = "event logs"
+	partLeftoverCollection  = "leftover collection"
 	partSessions            = "sessions"
+	partTokenCollection     = "token collection"
+	partVolumeCollection    = "volume collection"
 )
 
 const (
