@@ -59,6 +59,9 @@ type Config struct {
 	MaxActiveBuilds int
 	// MaxArtifactSize bounds the files of one artifact together, in bytes; 0 is no bound.
 	MaxArtifactSize uint64
+	// MinFreeSpace is how many bytes must be free on the data dir's disk for a build to
+	// begin; with less it waits. 0 is any.
+	MinFreeSpace uint64
 	// AllowPrivileged lets tasks run that ask to be privileged.
 	AllowPrivileged bool
 	// DefaultLimits are for tasks that set none, MaxLimits the highest that a task may

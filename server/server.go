@@ -129,6 +129,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.openEngine()
+	if _, err := s.lookAtDisk(); err != nil {
+		s.log.WarnContext(ctx, "the server begins with little room", "error", err)
+	}
 	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
 	s.http = &http.Server{
 		Handler:           trace.Handler(s.routes()),

@@ -70,6 +70,8 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.DurationVar(&s.server.HoldFailed, "hold-failed", time.Hour, "how long the container of a task that did not succeed is kept")
 	flags.DurationVar(&s.server.UploadGrace, "upload-grace", time.Hour, "how long an upload may pause before what has arrived is forgotten")
 	flags.Var((*memoryValue)(&s.server.MaxArtifactSize), "max-artifact-size", "most that the files of an input or output may have together, as in 2GB: `size`; 0 for no limit")
+	s.server.MinFreeSpace = 256 << 20
+	flags.Var((*memoryValue)(&s.server.MinFreeSpace), "min-free-space", "least that must be free on the data dir's disk for a build to begin: `size`; 0 for none")
 	flags.BoolVar(&s.server.AllowPrivileged, "allow-privileged", false, "run tasks as root of this machine that ask to be privileged")
 	flags.Uint64Var(&s.server.DefaultLimits.CPUShares, "default-task-cpu-limit", 0, "CPU `shares` of a task that sets none; 1024 is one full weight, 0 no limit")
 	flags.Var((*memoryValue)(&s.server.DefaultLimits.Memory), "default-task-memory-limit", "`memory` of a task that sets none, as in 2GB; 0 for no limit")
