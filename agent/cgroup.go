@@ -50,6 +50,25 @@ type Cgroup struct {
 	dirs map[string]string // by controller
 }
 
+// Names gives the cgroups directly below a hierarchy's top whose names begin with
+// prefix, each once, in order.
+func (h Hierarchies) Names(prefix string) ([]string, error) {
+	var names []string
+	for _, top := range h.tops {
+		entries, err := os.ReadDir(top)
+		if err != nil {
+			return nil, fmt.Errorf("list cgroups: %w", err)
+		}
+		for _, entry := range entries {
+			if entry.IsDir() && strings.HasPrefix(entry.Name(), prefix) {
+				names = append(names, entry.Name())
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // Cgroup gives the cgroup of that path below every hierarchy's top. It need not exist.
 // The path "" is of a container that has none.
 func (h Hierarchies) Cgroup(path string) Cgroup {

@@ -59,6 +59,9 @@ type Config struct {
 	MaxActiveBuilds int
 	// MaxArtifactSize bounds the files of one artifact together, in bytes; 0 is no bound.
 	MaxArtifactSize uint64
+	// MinFreeSpace is how many bytes must be free on the data dir's disk for a build to
+	// begin; with less it waits. 0 is any.
+	MinFreeSpace uint64
 	// AllowPrivileged lets tasks run that ask to be privileged.
 	AllowPrivileged bool
 	// DefaultLimits are for tasks that set none, MaxLimits the highest that a task may
@@ -66,8 +69,18 @@ type Config struct {
 	DefaultLimits, MaxLimits runtime.Limits
 	// StopGrace is how long an aborted task has between SIGTERM and SIGKILL.
 	StopGrace time.Duration
+	// CollectInterval is how often containers are looked for that nobody needs, and
+	// twenty times that how often everything else is; 0 is 30 seconds.
+	CollectInterval time.Duration
 	// CollectGrace is how long a container stays after its build has finished.
 	CollectGrace time.Duration
+	// KeepBuilds is how many builds of each team are kept, with their logs, traces and
+	// the artifacts they made; 0 is all. Older ones that are not finished, or whose
+	// containers are kept, stay as long as that is so.
+	KeepBuilds int
+	// ArtifactTTL is how long an artifact is kept that no running build and no
+	// container needs; 0 is for ever.
+	ArtifactTTL time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is kept for
 	// who wants to look into it.
 	HoldFailed time.Duration
@@ -95,6 +108,9 @@ const DefaultConcourseVersion = "8.2.0"
 func (c Config) withDefaults() Config {
 	if c.AuthDuration == 0 {
 		c.AuthDuration = 24 * time.Hour
+	}
+	if c.CollectInterval == 0 {
+		c.CollectInterval = defaultCollectInterval
 	}
 	if c.ConcourseVersion == "" {
 		c.ConcourseVersion = DefaultConcourseVersion

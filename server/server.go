@@ -129,6 +129,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.openEngine()
+	if _, err := s.lookAtDisk(); err != nil {
+		s.log.WarnContext(ctx, "the server begins with little room", "error", err)
+	}
 	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
 	s.http = &http.Server{
 		Handler:           trace.Handler(s.routes()),
@@ -141,8 +144,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
-	s.parts.expect(partArtifactCollection, collectPeriod)
-	s.background.Go(func() { s.collectUntilEnd(s.streams) })
+	s.startCollections()
 	s.watchParts()
 	return nil
 }
@@ -210,7 +212,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 }
 
 func (s *Server) openEngine() {
-	s.parts.expect(partContainerCollection, collectInterval)
+	s.parts.expect(partContainerCollection, s.config.CollectInterval)
 	s.engine = engine.New(engine.Options{
 		State:           s.database,
 		Logs:            s.logs,
@@ -222,7 +224,7 @@ func (s *Server) openEngine() {
 		DefaultLimits:   s.config.DefaultLimits,
 		MaxLimits:       s.config.MaxLimits,
 		StopGrace:       s.config.StopGrace,
-		CollectEvery:    collectInterval,
+		CollectEvery:    s.config.CollectInterval,
 		CollectGrace:    s.config.CollectGrace,
 		HoldFailed:      s.config.HoldFailed,
 		Finished:        s.metrics.finished,
@@ -233,9 +235,6 @@ func (s *Server) openEngine() {
 		Logger: s.log,
 	})
 }
-
-// collectInterval is how often what is no longer needed is removed from workers.
-const collectInterval = 30 * time.Second
 
 // Serve answers requests until Shutdown, which makes it return nil, or until a
 // listener fails.

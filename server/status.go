@@ -2,13 +2,8 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"midge/api"
 	"midge/runtime"
@@ -17,13 +12,17 @@ import (
 // Names of parts, besides those of workers.
 const (
 	partArtifactCollection  = "artifact collection"
+	partBuildCollection     = "build collection"
 	partCertificate         = "certificate"
 	partContainerCollection = "container collection"
 	partDatabase            = "database"
 	partDisk                = "disk"
 	partEngine              = "engine"
 	partEventLogs           = "event logs"
+	partLeftoverCollection  = "leftover collection"
 	partSessions            = "sessions"
+	partTokenCollection     = "token collection"
+	partVolumeCollection    = "volume collection"
 )
 
 const (
@@ -81,7 +80,7 @@ func (s *Server) watchParts() {
 		})
 	}
 	watch(partDatabase, func(ctx context.Context) (partValues, error) { return nil, s.database.Ping(ctx) })
-	watch(partDisk, func(context.Context) (partValues, error) { return diskSpace(s.dir.path) })
+	watch(partDisk, func(context.Context) (partValues, error) { return s.lookAtDisk() })
 	watch(partEventLogs, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.path) })
 	watch(partEngine, func(context.Context) (partValues, error) {
 		active, waiting := s.engine.Load()
@@ -109,50 +108,4 @@ func workerStatus(ctx context.Context, worker runtime.Worker) (partValues, error
 		"active_tasks":     float64(info.ActiveTasks),
 		"max_active_tasks": float64(info.MaxActiveTasks),
 	}, nil
-}
-
-// Of a disk, the shares that should be free.
-const (
-	warningFree  = 0.10
-	criticalFree = 0.03
-)
-
-// diskSpace tells how much room there is where a path is.
-func diskSpace(path string) (partValues, error) {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(path, &stat); err != nil {
-		return nil, fmt.Errorf("look at the disk of the data dir: %w", err)
-	}
-	free, total := float64(stat.Bavail)*float64(stat.Bsize), float64(stat.Blocks)*float64(stat.Bsize)
-	return partValues{"free_bytes": free, "total_bytes": total}, freeFinding(free, total)
-}
-
-// freeFinding says whether that many bytes of a disk's are too few.
-func freeFinding(free, total float64) error {
-	verdict := api.VerdictWarning
-	switch {
-	case total == 0 || free >= warningFree*total:
-		return nil
-	case free < criticalFree*total:
-		verdict = api.VerdictCritical
-	}
-	return &finding{verdict, fmt.Sprintf("%.0f %% of the data dir's disk are free", 100*free/total)}
-}
-
-// tryWriting finds out whether what is written below dir is kept. The file has no
-// name, so that it is never left there.
-func tryWriting(dir string) (err error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil // a file system that has no such files
-	}
-	if err != nil {
-		return fmt.Errorf("write below the data dir: %w", err)
-	}
-	file := os.NewFile(uintptr(fd), dir)
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.WriteString("x"); err != nil {
-		return err
-	}
-	return file.Sync()
 }

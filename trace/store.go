@@ -157,8 +157,10 @@ func (s *Store) Flush() error {
 }
 
 func (s *Store) path(key buildFile) string {
-	return filepath.Join(s.directory, key.trace.String(), strconv.Itoa(key.build)+".jsonl")
+	return filepath.Join(s.traceDir(key.trace), strconv.Itoa(key.build)+".jsonl")
 }
+
+func (s *Store) traceDir(id oteltrace.TraceID) string { return filepath.Join(s.directory, id.String()) }
 
 // write appends spans to the file of a build. Of a file that is full it drops them.
 func (s *Store) write(key buildFile, spans []otlp.Span) error {
@@ -220,16 +222,9 @@ func (s *Store) Trace(id oteltrace.TraceID) ([]Part, error) {
 
 // builds gives the builds that a trace has spans of, in order.
 func (s *Store) builds(id oteltrace.TraceID) ([]int, error) {
-	var builds []int
-	entries, err := os.ReadDir(filepath.Join(s.directory, id.String()))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	builds, err := s.written(id)
+	if err != nil {
 		return nil, err
-	}
-	for _, entry := range entries {
-		name, ok := strings.CutSuffix(entry.Name(), ".jsonl")
-		if build, err := strconv.Atoi(name); ok && err == nil {
-			builds = append(builds, build)
-		}
 	}
 	s.mu.Lock()
 	for key := range s.pending {

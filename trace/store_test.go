@@ -293,3 +293,25 @@ func TestEndpoint(t *testing.T) {
 		}
 	}
 }
+
+func TestRemoveBuildsOfAllTraces(t *testing.T) {
+	directory := t.TempDir()
+	store := openStore(t, directory)
+	store.Keep(numbered(1, 11))
+	store.Keep(numbered(2, 12))
+	if err := store.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// What is not a trace's is not the store's.
+	if err := os.Mkdir(filepath.Join(directory, "other"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := store.RemoveBuilds(func(build int) bool { return build == 11 })
+	if err != nil || removed != 1 {
+		t.Errorf("it removed the spans of %d builds (%v), want 1", removed, err)
+	}
+	if parts, err := store.Trace(someTrace); err != nil || len(parts) != 1 || parts[0].Build != 12 {
+		t.Errorf("there is %+v (%v), want build 12 alone", parts, err)
+	}
+	closeStore(t, store)
+}

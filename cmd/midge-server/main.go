@@ -73,6 +73,9 @@ func run(ctx context.Context, s *settings) error {
 	// From here on a signal shuts down what there is.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if err := forbidCoreDumps(); err != nil {
+		return err
+	}
 	config, err := s.config()
 	if err != nil {
 		return err

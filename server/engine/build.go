@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -143,22 +142,23 @@ func (b *build) open() error {
 	return nil
 }
 
-// await waits for the build's turn and says in its log how many are before it.
+// await waits for the build's turn and says in its log why, and how many are before it.
 func (b *build) await(ctx context.Context, turn *turn) (err error) {
 	if come, _, _ := turn.ahead(); come {
 		return context.Cause(ctx)
 	}
-	ctx, span := trace.StartSpan(ctx, "wait for turn", trace.Reason(b.waitReason()))
+	ctx, span := trace.StartSpan(ctx, "wait for turn", trace.Reason(turn.reason()))
 	defer func() { span.End(err) }()
-	said := -1
+	said, saidReason := -1, ""
 	for {
 		come, ahead, moved := turn.ahead()
 		if come {
 			return context.Cause(ctx)
 		}
-		if said < 0 || ahead < said && (ahead < 10 || said-ahead >= 10) {
-			said = ahead
-			if err := b.say(logEvent(api.WaitingEvent{Time: now(), Reason: b.waitReason(), Ahead: ahead})); err != nil {
+		reason := turn.reason()
+		if said < 0 || reason != saidReason || ahead < said && (ahead < 10 || said-ahead >= 10) {
+			said, saidReason = ahead, reason
+			if err := b.say(logEvent(api.WaitingEvent{Time: now(), Reason: reason, Ahead: ahead})); err != nil {
 				return err
 			}
 		}
@@ -169,13 +169,6 @@ func (b *build) await(ctx context.Context, turn *turn) (err error) {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-func (b *build) waitReason() string {
-	if limit := b.engine.options.MaxActiveBuilds; limit != 1 {
-		return fmt.Sprintf("the server runs %d builds at once: this one waits its turn", limit)
-	}
-	return "the server runs one build at a time: this one waits its turn"
 }
 
 // start makes the build a started one.

@@ -6,3 +6,7 @@ func (e *Engine) Load() (active, waiting int) {
 	defer e.turns.mu.Unlock()
 	return e.turns.active, len(e.turns.queue)
 }
+
+// Pause has builds wait that have not begun, for a reason that they say in their logs,
+// until it is called with "". Those that have begun go on.
+func (e *Engine) Pause(reason string) { e.turns.pause(reason) }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -10,6 +11,7 @@ type turns struct {
 	limit int // 0: no bound
 
 	mu     sync.Mutex
+	paused string // why nobody gets a turn; "" when they do
 	active int
 	queue  []*turn
 	moved  chan struct{} // closed at the next move of the queue, nil while nobody looks
@@ -39,9 +41,19 @@ func (t *turns) take() *turn {
 	return &turn{turns: t, has: true}
 }
 
+// pause gives no more turns, for that reason, or gives them again when it is "".
+func (t *turns) pause(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.paused != reason {
+		t.paused = reason
+		t.advance()
+	}
+}
+
 // advance gives turns to those who are next. The caller holds mu.
 func (t *turns) advance() {
-	for len(t.queue) > 0 && (t.limit == 0 || t.active < t.limit) {
+	for t.paused == "" && len(t.queue) > 0 && (t.limit == 0 || t.active < t.limit) {
 		t.queue[0].has = true
 		t.queue = t.queue[1:]
 		t.active++
@@ -53,7 +65,7 @@ func (t *turns) advance() {
 }
 
 // ahead reports whether the turn has come, and if not how many are before it and
-// what is closed when that may have changed.
+// what is closed when that, or whether turns are given, may have changed.
 func (t *turn) ahead() (come bool, ahead int, moved <-chan struct{}) {
 	t.turns.mu.Lock()
 	defer t.turns.mu.Unlock()
@@ -64,6 +76,19 @@ func (t *turn) ahead() (come bool, ahead int, moved <-chan struct{}) {
 		t.turns.moved = make(chan struct{})
 	}
 	return false, slices.Index(t.turns.queue, t), t.turns.moved
+}
+
+// reason says why the turn has not come.
+func (t *turn) reason() string {
+	t.turns.mu.Lock()
+	defer t.turns.mu.Unlock()
+	switch {
+	case t.turns.paused != "":
+		return t.turns.paused
+	case t.turns.limit == 1:
+		return "the server runs one build at a time: this one waits its turn"
+	}
+	return fmt.Sprintf("the server runs %d builds at once: this one waits its turn", t.turns.limit)
 }
 
 // leave gives the turn, or the place in the queue, to the next.

@@ -97,3 +97,41 @@ func TestTurns(t *testing.T) {
 	extra.leave()
 	check(fourth, true, 0)
 }
+
+func TestPause(t *testing.T) {
+	s := newServer(t)
+	s.options.MaxActiveBuilds = 2
+	s.start()
+	running := s.create(forever("a"))
+	s.awaitOutput(running.ID, "a runs")
+	s.engine.Pause("there is no room")
+	waiting := s.create(good)
+	if waiting.Status != api.StatusPending {
+		t.Errorf("a build is %s while the engine pauses", waiting.Status)
+	}
+	s.awaitWaiting(waiting.ID, 0)
+	s.engine.Pause("there is still no room")
+	s.await(waiting.ID, func(event eventlog.Event) bool {
+		said, ok := decode(s.t, event).(api.WaitingEvent)
+		return ok && said.Reason == "there is still no room"
+	})
+	if active, queued := s.engine.Load(); active != 1 || queued != 1 {
+		t.Errorf("%d builds are active and %d wait, want 1 and 1", active, queued)
+	}
+	s.abort(running.ID)
+	s.finished(running.ID)
+	s.engine.Pause("")
+	build, events := s.finished(waiting.ID)
+	if build.Status != api.StatusSucceeded {
+		t.Errorf("the build that waited has %s", build.Status)
+	}
+	var reasons []string
+	for _, event := range events {
+		if said, ok := decode(t, event).(api.WaitingEvent); ok {
+			reasons = append(reasons, said.Reason)
+		}
+	}
+	if want := []string{"there is no room", "there is still no room"}; !slices.Equal(reasons, want) {
+		t.Errorf("it says that it waits because %q, want %q", reasons, want)
+	}
+}

@@ -98,6 +98,21 @@ func (s *Store) Remove(build int) error {
 	return nil
 }
 
+// Builds gives the builds that have a log, in no order.
+func (s *Store) Builds() ([]int, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the event logs: %w", err)
+	}
+	var builds []int
+	for _, entry := range entries {
+		if build, err := strconv.Atoi(entry.Name()); err == nil {
+			builds = append(builds, build)
+		}
+	}
+	return builds, nil
+}
+
 func (s *Store) buildDir(build int) string {
 	return filepath.Join(s.dir, strconv.Itoa(build))
 }

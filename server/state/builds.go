@@ -66,14 +66,31 @@ func (db *Database) CreateBuild(ctx context.Context, build NewBuild) (record Bui
 		if err != nil {
 			return notFound(err, "team", build.Team)
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO build_plans (build_id, plan) VALUES (?, ?)`, id, string(plan))
-		return err
+		if _, err := tx.ExecContext(ctx, `INSERT INTO build_plans (build_id, plan) VALUES (?, ?)`, id, string(plan)); err != nil {
+			return err
+		}
+		return saveInputs(ctx, tx, id, build.Plan)
 	})
 	if err != nil {
 		return BuildRecord{}, false, fmt.Errorf("create build: %w", err)
 	}
 	record, err = db.Build(ctx, id)
 	return record, created, err
+}
+
+// saveInputs notes the artifacts that a build begins with.
+func saveInputs(ctx context.Context, tx *sql.Tx, id int, plan api.Plan) error {
+	for step := range plan.All() {
+		if step.ArtifactInput == nil {
+			continue
+		}
+		_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO build_inputs (build_id, artifact_id) VALUES (?, ?)`,
+			id, step.ArtifactInput.ArtifactID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // StartBuild makes a pending build a started one. Of a build that is not pending

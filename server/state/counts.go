@@ -14,14 +14,14 @@ type BuildCount struct {
 	Builds int
 }
 
-// CountBuilds counts all builds by team and status. Its time grows with their number.
+// CountBuilds counts all builds by team and status, those of which there are none left out.
 func (db *Database) CountBuilds(ctx context.Context) ([]BuildCount, error) {
 	scan := func(r row) (count BuildCount, err error) {
 		err = r.Scan(&count.Team, &count.Status, &count.Builds)
 		return count, err
 	}
-	counts, err := list(ctx, db, scan, `SELECT t.name, b.status, count(*) FROM builds b JOIN teams t ON t.id = b.team_id
-		GROUP BY b.team_id, b.status ORDER BY t.name, b.status`)
+	counts, err := list(ctx, db, scan, `SELECT t.name, c.status, c.builds FROM build_counts c JOIN teams t ON t.id = c.team_id
+		WHERE c.builds > 0 ORDER BY t.name, c.status`)
 	if err != nil {
 		return nil, fmt.Errorf("count builds: %w", err)
 	}

@@ -1,0 +1,94 @@
+package runc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"midge/runtime"
+)
+
+// RemoveLeftovers removes what is left of containers that no longer exist: their
+// cgroups with the processes in them, and volumes that a killed server has half made,
+// or not removed. It says how many things it removed, goes on after an error and gives
+// all of them.
+func (w *Worker) RemoveLeftovers(ctx context.Context) (int, error) {
+	cgroups, err := w.removeCgroups(ctx)
+	volumes, volumesErr := w.removeHalfVolumes()
+	return cgroups + volumes, errors.Join(err, volumesErr)
+}
+
+// removeCgroups removes the cgroups of containers that are gone.
+func (w *Worker) removeCgroups(ctx context.Context) (int, error) {
+	prefix := strings.TrimPrefix(w.cgroup(""), "/")
+	names, err := w.hierarchies.Names(prefix)
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	var errs []error
+	for _, name := range names {
+		done, err := w.removeCgroup(ctx, strings.TrimPrefix(name, prefix))
+		errs = append(errs, err)
+		if done {
+			removed++
+		}
+	}
+	return removed, errors.Join(errs...)
+}
+
+// removeCgroup removes the cgroup of a container, unless that exists: it does from
+// before its cgroup is made until after that was removed.
+func (w *Worker) removeCgroup(ctx context.Context, handle string) (bool, error) {
+	unlock := w.changes.lock(handle)
+	defer unlock()
+	if _, err := os.Lstat(w.containerDir(handle)); !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	if err := w.hierarchies.Cgroup(w.cgroup(handle)).Remove(ctx); err != nil {
+		return false, fmt.Errorf("remove what is left of container %s: %w", handle, err)
+	}
+	return true, nil
+}
+
+// removeHalfVolumes removes the directories of volumes that have no record, or that
+// were destroyed and are no longer in use.
+func (w *Worker) removeHalfVolumes() (int, error) {
+	handles, err := names(w.path("volumes"))
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	var errs []error
+	for _, handle := range handles {
+		done, err := w.removeHalfVolume(handle)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("remove what is left of volume %s: %w", handle, err))
+		}
+		if done {
+			removed++
+		}
+	}
+	return removed, errors.Join(errs...)
+}
+
+func (w *Worker) removeHalfVolume(handle string) (bool, error) {
+	unlock := w.volumeChanges.lock(handle)
+	defer unlock()
+	dir := w.volumeDir(handle)
+	r, err := w.readVolume(handle)
+	missing := (*runtime.NotFoundError)(nil)
+	switch {
+	case errors.As(err, &missing):
+		return true, os.RemoveAll(dir)
+	case err != nil || !r.Destroyed:
+		return false, err
+	}
+	used, err := w.volumeIsUsed(handle)
+	if err != nil || used {
+		return false, err
+	}
+	return true, os.RemoveAll(dir)
+}

@@ -1,0 +1,113 @@
+package security
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"midge/test/realserver"
+)
+
+// A token and a password are in no file, log, trace, event or command line of the
+// server's, not even when it tells everything, and the values of params in none but
+// the state, which is root's.
+func TestSecretsAreNotWritten(t *testing.T) {
+	s := start(t, "--log-level", "debug")
+	ann := logIn(t, s, "ann")
+	const param, variable = "param-that-is-secret", "variable-that-is-secret"
+	task := s.Script("task", "echo begun; exit 3", "params: {SECRET: none, OTHER: ((other))}\n")
+	login := s.Command(t.Context(), "-t", "tcp", "login", "-c", s.URL(), "-u", "ann", "-p", "ann-secret")
+	realserver.Run(t, login).Want(t, 0)
+	execute := s.Command(t.Context(), "-t", "tcp", "--trace=json", "--verbose", "execute", "-c", task, "-v", "other="+variable)
+	execute.Env = append(execute.Env, "SECRET="+param)
+	r := realserver.Run(t, execute)
+	r.Want(t, 3)
+	hijack := realserver.Run(t, s.Command(t.Context(), "-t", "tcp", "hijack", "-b", "1", "--", "sh", "-c", "echo $SECRET"))
+	if hijack.Want(t, 0); hijack.Stdout != param+"\n" {
+		t.Errorf("the param is %q in the container", hijack.Stdout)
+	}
+	targets, err := os.ReadFile(s.Path("home/.config/midge/targets.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, _ := strings.Cut(string(targets), "value: ")
+	token, _, _ = strings.Cut(token, "\n")
+	if len(token) < 20 {
+		t.Fatalf("the token is %q", token)
+	}
+	for name, secret := range map[string]string{"token": token, "another token": ann.token, "password": "ann-secret"} {
+		wantNowhere(t, s, name, secret, func(string) bool { return true })
+		if strings.Contains(r.Stdout+r.Stderr, secret) {
+			t.Errorf("the %s is in what the client prints:\n%s", name, r.Stderr)
+		}
+	}
+	notInState := func(path string) bool {
+		return !strings.HasPrefix(filepath.Base(path), "midge.db") && !strings.HasPrefix(path, filepath.Join(s.DataDir, "workers"))
+	}
+	for name, secret := range map[string]string{"param": param, "variable": variable} {
+		wantNowhere(t, s, name, secret, notInState)
+	}
+}
+
+// wantNowhere checks that a secret is neither in the server's log, nor in a command
+// line of the machine, nor in those files of the data dir.
+func wantNowhere(t *testing.T, s *realserver.Server, name, secret string, among func(path string) bool) {
+	t.Helper()
+	if strings.Contains(s.Log(), secret) {
+		t.Errorf("the %s is in the server's log", name)
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if command, err := os.ReadFile(file); err == nil && bytes.Contains(command, []byte(secret)) {
+			t.Errorf("the %s is in a command line: %q", name, command)
+		}
+	}
+	err = filepath.WalkDir(s.DataDir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || !among(path) {
+			return nil // what goes meanwhile holds nothing any more
+		}
+		if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(secret)) {
+			t.Errorf("the %s is in %s", name, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nothing that knows secrets writes its memory to a disk when it crashes.
+func TestNoCoreDumps(t *testing.T) {
+	s := start(t)
+	s.Midge("execute", "-c", s.Script("task", "exit 1", "")).Want(t, 1)
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, file := range files {
+		command, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(command, []byte(s.Dir)) || !bytes.Contains(command, []byte("/midge-")) {
+			continue
+		}
+		limits, err := os.ReadFile(filepath.Join(filepath.Dir(file), "limits"))
+		if err != nil {
+			continue
+		}
+		checked++
+		for line := range strings.Lines(string(limits)) {
+			if fields := strings.Fields(line); strings.HasPrefix(line, "Max core file size") && fields[4] != "0" {
+				t.Errorf("a process may dump its memory: %s of %q", strings.TrimSpace(line), command)
+			}
+		}
+	}
+	if checked < 2 {
+		t.Errorf("%d processes were looked at, want the server and a supervisor", checked)
+	}
+}
