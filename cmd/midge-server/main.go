@@ -78,7 +78,7 @@ func run(ctx context.Context, s *settings) error {
 		return err
 	}
 	config.Log.Info("serving", "version", api.Version, "url", started.URL(), "socket", config.Socket,
-		"data_dir", config.DataDir, "runtime", started.Runtimes())
+		"data_dir", config.DataDir, "workers", started.Workers())
 	served := make(chan error, 1)
 	go func() { served <- started.Serve() }()
 	var failed error
