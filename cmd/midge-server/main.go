@@ -29,7 +29,8 @@ Every setting is a flag, or an environment variable (--data-dir is MIDGE_DATA_DI
 field of the YAML file that --config names (data-dir: /srv/midge). A flag goes before a
 variable, a variable before the file. Where a setting may be given more than once a
 variable has its values separated by commas, and the file a list. Teams, and who may do
-what in them, are in the file alone: see docs/server.md.
+what in them, and workers, when there are several, are in the file alone: see
+docs/server.md.
 
 The server goes on where another on the same data dir has stopped. SIGTERM and SIGINT stop
 it and leave containers running; a second one stops it at once.`
@@ -45,8 +46,7 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {
-			var err error
-			if s.server.Teams, err = readSources(command.Flags(), lookupEnv); err != nil {
+			if err := s.readSources(command.Flags(), lookupEnv); err != nil {
 				return err
 			}
 			return run(command.Context(), s)

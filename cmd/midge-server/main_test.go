@@ -238,3 +238,10 @@ func TestKilledServerIsFollowed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
