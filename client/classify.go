@@ -126,18 +126,16 @@ func (c *Client) statusError(r request, response *http.Response) error {
 const maxMessageShown = 2000
 
 // serverMessage gives the sentence in an error's body, or "" when it holds none: a
-// string in JSON's error or errors, or a short plain text.
+// string in JSON's error, errors or stderr, or a short plain text.
 func serverMessage(response *http.Response, body []byte) string {
 	var answer struct {
 		Error  string   `json:"error"`
 		Errors []string `json:"errors"`
+		Stderr string   `json:"stderr"`
 	}
 	text := ""
 	if json.Unmarshal(body, &answer) == nil {
-		text = answer.Error
-		if text == "" {
-			text = strings.Join(answer.Errors, "; ")
-		}
+		text = cmp.Or(answer.Error, strings.Join(answer.Errors, "; "), answer.Stderr)
 	} else if strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
 		text = string(body)
 	}

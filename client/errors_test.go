@@ -59,6 +59,8 @@ func TestAnswersBecomeSentences(t *testing.T) {
 			`URL failed at the request (500 Internal Server Error): the disk is full`},
 		{"refused", answer(400, "application/json", `{"errors":["a step has no id","there are no steps"]}`),
 			`a step has no id; there are no steps`},
+		{"refused, as Concourse says it of a worker", answer(400, "application/json", `{"stderr":"cannot prune running worker"}`),
+			`cannot prune running worker`},
 		{"refused in silence", answer(409, "", ""),
 			`URL refused the request (409 Conflict)`},
 		{"terminal escapes", answer(400, "text/plain", "\x1b]0;owned\a\x1b[2Jbad\r\nplan"),

@@ -25,17 +25,18 @@ const (
 	Random Strategy = "random"
 )
 
+// Strategies are all there are.
+var Strategies = []Strategy{VolumeLocality, FewestBuildContainers, LimitActiveTasks, Random}
+
 // DefaultStrategies spread the tasks, but keep them where their inputs are.
 var DefaultStrategies = []Strategy{VolumeLocality, LimitActiveTasks, FewestBuildContainers}
 
 // ParseStrategies reads names of strategies, as settings have them.
 func ParseStrategies(names []string) ([]Strategy, error) {
-	known := []Strategy{VolumeLocality, FewestBuildContainers, LimitActiveTasks, Random}
 	var strategies []Strategy
 	for _, name := range names {
-		if !slices.Contains(known, Strategy(name)) {
-			return nil, fmt.Errorf("no placement strategy is called %q; there are %s, %s, %s and %s",
-				name, known[0], known[1], known[2], known[3])
+		if !slices.Contains(Strategies, Strategy(name)) {
+			return nil, fmt.Errorf("no placement strategy is called %q; there are %q", name, Strategies)
 		}
 		strategies = append(strategies, Strategy(name))
 	}

@@ -14,6 +14,7 @@ const (
 	WorkerRunning = "running"
 	WorkerLanding = "landing" // takes no more tasks, and still has some
 	WorkerLanded  = "landed"  // takes no more tasks, and has none
+	WorkerStalled = "stalled" // cannot be asked how it is
 )
 
 // A Pool is the workers of a server. It selects one for each task, knows which
@@ -284,22 +285,27 @@ func (p *Pool) Workers() []Worker {
 }
 
 // Info says what the worker of that name is, how busy, and in which state it is
-// in the pool. A name that is not there is a *NotFoundError.
+// in the pool. A name that is not there is a *NotFoundError. With any other error
+// the worker cannot be asked, and the info is what it was when the pool was made.
 func (p *Pool) Info(ctx context.Context, name string) (WorkerInfo, error) {
-	worker, ok := p.Worker(name)
+	p.mu.Lock()
+	m, ok := p.find(name)
+	p.mu.Unlock()
 	if !ok {
 		return WorkerInfo{}, &NotFoundError{Kind: "worker", Name: name}
 	}
-	info, err := worker.Info(ctx)
+	info, err := m.Info(ctx)
 	if err != nil {
-		return WorkerInfo{}, fmt.Errorf("ask worker %q how busy it is: %w", name, err)
+		info = m.info
+		info.State = WorkerStalled
+		err = fmt.Errorf("ask worker %q how busy it is: %w", name, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m, ok := p.find(name); ok && m.landing {
+	if m.landing {
 		info.State = m.state()
 	}
-	return info, nil
+	return info, err
 }
 
 // Land has a worker take no more tasks. Those it has go on; when they have ended

@@ -34,6 +34,8 @@ type P2PDestination interface {
 // finds there again, also after a restart of the server, by a handle that follows
 // from the artifact's: an artifact's content must never change.
 type Streamer struct {
+	flying sync.WaitGroup
+
 	mu      sync.Mutex
 	flights map[flightKey]*flight
 	remote  map[string]bool // what is known of workers, by name
@@ -63,6 +65,10 @@ func (s *Streamer) On(ctx context.Context, worker Worker, artifact Artifact) (_ 
 	}
 	return copied, release, nil
 }
+
+// Wait waits until nothing is being copied. A copy comes to an early end when all
+// who wanted it have gone. Nobody calls On any more.
+func (s *Streamer) Wait() { s.flying.Wait() }
 
 // mounts tells whether a worker mounts the artifact as it is.
 func (s *Streamer) mounts(ctx context.Context, worker Worker, artifact Artifact) (bool, error) {
@@ -185,7 +191,9 @@ func (s *Streamer) hold(ctx context.Context, key flightKey, worker Worker, artif
 			flying, cancel := context.WithCancel(context.WithoutCancel(ctx))
 			f = &flight{holders: 1, cancel: cancel, landed: make(chan struct{})}
 			s.flights[key] = f
-			go s.fly(key, f, func() (Volume, error) { return findOrCopy(flying, worker, artifact) })
+			s.flying.Go(func() {
+				s.fly(key, f, func() (Volume, error) { return findOrCopy(flying, worker, artifact) })
+			})
 		} else if f.holders > 0 {
 			f.holders++
 		}

@@ -127,7 +127,7 @@ func TestCollectRemovesTheLogsOfBuildsThatAreGone(t *testing.T) {
 // finishedBuild makes a build that has finished and has a log.
 func finishedBuild(t *testing.T, s *Server, team string) int {
 	t.Helper()
-	build, err := s.database.CreateBuild(t.Context(), state.NewBuild{Team: team, Plan: api.Plan{ID: "1"}})
+	build, _, err := s.database.CreateBuild(t.Context(), state.NewBuild{Team: team, Plan: api.Plan{ID: "1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,10 @@ type Config struct {
 	// may be nil, was called; containers live on.
 	OpenWorkers func(ctx context.Context, dir string) (workers []runtime.Worker, close func(), err error)
 
+	// Placement chooses among the workers that fit a task; nil is
+	// runtime.DefaultStrategies.
+	Placement []runtime.Strategy
+
 	// Listen is the TCP address, HOST:PORT, for those who log in; "" is none.
 	Listen string
 	// TLSCert and TLSKey are the files of the certificate that the TCP listener shows,

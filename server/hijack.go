@@ -16,7 +16,7 @@ func (s *Server) hijackContainer(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	container, err := s.pool.container(r.Context(), row)
+	container, err := s.container(r.Context(), row)
 	if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
 		notFound(w, "container %s is being removed: it was", row.Handle)
 		return
@@ -51,7 +51,7 @@ func (s *Server) findContainer(ctx context.Context, handle string) (runtime.Cont
 	if err != nil {
 		return nil, err
 	}
-	return s.pool.container(ctx, row)
+	return s.container(ctx, row)
 }
 
 // runsPrivileged tells whether the task that a container was made for is privileged.

@@ -163,7 +163,7 @@ func TestWorkersAndWallAreTheAdministrators(t *testing.T) {
 		t.Errorf("got wall %s", wall)
 	}
 
-	if body := admin.want(http.StatusBadRequest, "PUT", "/api/v1/workers/memory/prune", ""); !strings.Contains(body, `{"stderr":"cannot prune running worker`) {
+	if body := admin.want(http.StatusBadRequest, "PUT", "/api/v1/workers/memory/prune", ""); !strings.Contains(body, `{"stderr":"cannot prune: worker \"memory\" is running: land it first`) {
 		t.Errorf("got %s", body)
 	}
 	admin.want(http.StatusOK, "PUT", "/api/v1/workers/memory/land", "")

@@ -29,6 +29,7 @@ import (
 	"midge/api"
 	"midge/artifacts/store"
 	"midge/hijack"
+	"midge/runtime"
 	"midge/server/engine"
 	"midge/server/eventlog"
 	"midge/server/state"
@@ -45,7 +46,8 @@ type Server struct {
 	database  *state.Database
 	logs      *eventlog.Store
 	artifacts *store.Store
-	pool      *pool
+	workers   []runtime.Worker // also those that were pruned from the pool
+	pool      *runtime.Pool
 	engine    *engine.Engine
 	sessions  *hijack.Sessions
 	parts     parts
@@ -176,14 +178,18 @@ func (s *Server) openWorkers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	workers, close, err := s.config.OpenWorkers(ctx, dir)
-	if err != nil {
+	var close func()
+	if s.workers, close, err = s.config.OpenWorkers(ctx, dir); err != nil {
 		return err
 	}
 	if close != nil {
 		s.onClose(func() error { close(); return nil })
 	}
-	s.pool, err = newPool(ctx, workers)
+	s.pool, err = runtime.NewPool(ctx, runtime.PoolOptions{
+		Workers:    s.workers,
+		Strategies: s.config.Placement,
+		Version:    workerVersion,
+	})
 	return err
 }
 
@@ -268,7 +274,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	errs = append(errs, s.engine.Shutdown(ctx))
 	if s.config.DestroyOnExit {
-		errs = append(errs, s.pool.destroyContainers(ctx))
+		errs = append(errs, destroyContainers(ctx, s.workers))
 	}
 	errs = append(errs, s.close(), s.leave(false))
 	return errors.Join(errs...)
@@ -325,12 +331,11 @@ func (s *Server) URL() string {
 	return scheme + "://" + s.listeners.tcp.Addr().String()
 }
 
-// Runtimes are the kinds of runtime that the workers have, each once.
-func (s *Server) Runtimes() []string {
-	var kinds []string
-	for _, worker := range s.pool.Workers() {
-		kinds = append(kinds, s.pool.infos[worker.Name()].Runtime)
+// Workers are the names of the workers.
+func (s *Server) Workers() []string {
+	var names []string
+	for _, worker := range s.workers {
+		names = append(names, worker.Name())
 	}
-	slices.Sort(kinds)
-	return slices.Compact(kinds)
+	return names
 }

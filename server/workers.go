@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 
 	"midge/api"
@@ -11,14 +13,13 @@ import (
 func (s *Server) listWorkers(w http.ResponseWriter, r *http.Request) {
 	shown := []api.Worker{}
 	for _, worker := range s.pool.Workers() {
-		info, err := worker.Info(r.Context())
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		state := s.pool.state(worker.Name(), info)
-		if state == "" || info.Team != "" && requester(r).in(info.Team) == noRole {
+		info, err := s.pool.Info(r.Context(), worker.Name())
+		if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) || !visible(info, requester(r)) {
 			continue
+		}
+		if err != nil {
+			// The others are to be seen nevertheless.
+			s.log.WarnContext(r.Context(), "a worker cannot be asked how it is", "worker", worker.Name(), "error", err)
 		}
 		shown = append(shown, api.Worker{
 			ActiveContainers: info.Containers,
@@ -31,7 +32,7 @@ func (s *Server) listWorkers(w http.ResponseWriter, r *http.Request) {
 			Name:             worker.Name(),
 			Version:          workerVersion,
 			StartTime:        info.StartTime.Unix(),
-			State:            state,
+			State:            info.State,
 			Runtime:          info.Runtime,
 		})
 	}
@@ -39,43 +40,51 @@ func (s *Server) listWorkers(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) landWorker(w http.ResponseWriter, r *http.Request) {
-	if worker, _, ok := s.workerOfPath(w, r); ok {
-		s.pool.land(worker.Name())
-		s.log.InfoContext(r.Context(), "worker lands", "worker", worker.Name(), "by", requester(r).user())
+	name, ok := s.workerOfPath(w, r)
+	if !ok {
+		return
 	}
+	if err := s.pool.Land(name); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "worker lands", "worker", name, "by", requester(r).user())
 }
 
 func (s *Server) pruneWorker(w http.ResponseWriter, r *http.Request) {
-	worker, info, ok := s.workerOfPath(w, r)
-	if ok && !s.pool.prune(worker.Name(), info) {
-		// fly reads the sentence from this field.
-		answer(w, http.StatusBadRequest, map[string]string{"stderr": "cannot prune running worker: land it first, and wait until it has landed"})
+	name, ok := s.workerOfPath(w, r)
+	if !ok {
+		return
 	}
+	if err := s.pool.Prune(name); err != nil {
+		// fly reads the sentence from this field.
+		answer(w, http.StatusBadRequest, map[string]string{"stderr": fmt.Sprintf("cannot prune: %v", err)})
+		return
+	}
+	s.log.InfoContext(r.Context(), "worker pruned", "worker", name, "by", requester(r).user())
 }
 
-// workerOfPath gives the worker of the path to who may change it, members of its
-// team or else administrators, or else answers the request.
-func (s *Server) workerOfPath(w http.ResponseWriter, r *http.Request) (runtime.Worker, runtime.WorkerInfo, bool) {
-	name := r.PathValue("worker")
-	worker, ok := s.pool.Worker(name)
-	if !ok {
-		notFound(w, "worker %q", name)
-		return nil, runtime.WorkerInfo{}, false
-	}
-	info, err := worker.Info(r.Context())
-	if err != nil {
-		s.fail(w, r, err)
-		return nil, info, false
-	}
+// visible tells whether a user may know of a worker: one of all teams, or of a team of hers.
+func visible(info runtime.WorkerInfo, to *identity) bool {
+	return info.Team == "" || to.in(info.Team) != noRole
+}
+
+// workerOfPath gives the name of the worker of the path to who may change it,
+// members of its team or else administrators, or else answers the request.
+func (s *Server) workerOfPath(w http.ResponseWriter, r *http.Request) (name string, ok bool) {
+	name = r.PathValue("worker")
+	// One that cannot be asked how it is can be pruned nevertheless.
+	info, err := s.pool.Info(r.Context(), name)
+	missing := (*runtime.NotFoundError)(nil)
 	switch {
-	case s.pool.state(name, info) == "", info.Team != "" && requester(r).in(info.Team) == noRole:
+	case errors.As(err, &missing) || !visible(info, requester(r)):
 		notFound(w, "worker %q", name)
-		return nil, info, false
+		return "", false
 	case info.Team != "":
-		return worker, info, s.permitted(w, r, info.Team, member)
+		return name, s.permitted(w, r, info.Team, member)
 	case !requester(r).admin:
 		fail(w, http.StatusForbidden, "worker %q serves all teams: only an owner of the team main may do that", name)
-		return nil, info, false
+		return "", false
 	}
-	return worker, info, true
+	return name, true
 }

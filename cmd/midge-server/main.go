@@ -30,7 +30,8 @@ Every setting is a flag, or an environment variable (--data-dir is MIDGE_DATA_DI
 field of the YAML file that --config names (data-dir: /srv/midge). A flag goes before a
 variable, a variable before the file. Where a setting may be given more than once a
 variable has its values separated by commas, and the file a list. Teams, and who may do
-what in them, are in the file alone: see docs/server.md.
+what in them, and workers, when there are several, are in the file alone: see
+docs/server.md.
 
 The server goes on where another on the same data dir has stopped. SIGTERM and SIGINT stop
 it and leave containers running; a second one stops it at once.`
@@ -46,8 +47,7 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(command *cobra.Command, _ []string) error {
-			var err error
-			if s.server.Teams, err = readSources(command.Flags(), lookupEnv); err != nil {
+			if err := s.readSources(command.Flags(), lookupEnv); err != nil {
 				return err
 			}
 			if err := rootless.Enter(); err != nil {
@@ -85,7 +85,7 @@ func run(ctx context.Context, s *settings) error {
 		return err
 	}
 	config.Log.Info("serving", "version", api.Version, "url", started.URL(), "socket", config.Socket,
-		"data_dir", config.DataDir, "runtime", started.Runtimes())
+		"data_dir", config.DataDir, "workers", started.Workers())
 	served := make(chan error, 1)
 	go func() { served <- started.Serve() }()
 	var failed error

@@ -146,7 +146,7 @@ func start(t *testing.T, command *exec.Cmd) *bufio.Scanner {
 	}
 	log := bufio.NewScanner(stderr)
 	line := waitForLine(t, log, "msg=serving")
-	for _, want := range []string{"url=http://127.0.0.1:", "socket=", "data_dir=", "runtime="} {
+	for _, want := range []string{"url=http://127.0.0.1:", "socket=", "data_dir=", "workers="} {
 		if !strings.Contains(line, want) {
 			t.Errorf("the server says %q, want something with %s", line, want)
 		}
@@ -236,5 +236,12 @@ func TestKilledServerIsFollowed(t *testing.T) {
 	}
 	if err := second.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

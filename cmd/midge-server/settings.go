@@ -4,10 +4,12 @@ import (
 	"log/slog"
 	"os"
 	gort "runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"midge/runtime"
 	"midge/runtime/runc"
 	"midge/server"
 )
@@ -15,8 +17,10 @@ import (
 // settings are all that can be set.
 type settings struct {
 	server          server.Config
-	users           []string // NAME:PASSWORD
-	worker          runc.Options
+	users           []string         // NAME:PASSWORD
+	worker          workerSettings   // the only one, or what others have that do not say
+	workers         []workerSettings // those of the file
+	placement       []string
 	shutdownTimeout time.Duration
 	logLevel        slog.Level
 	logFormat       string
@@ -83,12 +87,18 @@ func (s *settings) addWorker(flags *pflag.FlagSet) {
 	if err != nil {
 		host = "midge"
 	}
-	flags.StringVar(&s.worker.Name, "worker-name", host, "`name` of the worker")
-	flags.StringArrayVar(&s.worker.Tags, "tag", nil, "`tag` of the worker, which then runs only tasks that ask for it; may be repeated")
-	flags.IntVar(&s.worker.MaxActiveTasks, "max-active-tasks", 0, "`number` of tasks that run at once, others waiting; 0 for no bound")
-	flags.StringVar(&s.worker.Runtime, "runtime-path", "", "`program` that runs containers: runc or crun (default what is found on PATH)")
-	flags.StringVar(&s.worker.Agent, "agent-path", "", "`program` that supervises containers (default midge-agent beside midge-server)")
-	flags.BoolVar(&s.worker.HostImage, "host-image", true, "give a task that names no image this machine's programs, read-only")
-	flags.StringArrayVar(&s.worker.AllowRootfs, "allow-rootfs", nil, "`directory` below which a rootfs_uri may be; may be repeated")
-	flags.Var(newChoice((*string)(&s.worker.Network), string(runc.NetworkHost), string(runc.NetworkNone)), "network", "network of containers: host shares this machine's, none has loopback alone")
+	s.worker = workerSettings{platform: "linux", runtime: runtimeRunc, runc: runc.Options{HostImage: true}}
+	flags.StringVar(&s.worker.name, "worker-name", host, "`name` of the worker")
+	flags.StringArrayVar(&s.worker.tags, "tag", nil, "`tag` of the worker, which then runs only tasks that ask for it; may be repeated")
+	flags.IntVar(&s.worker.maxActiveTasks, "max-active-tasks", 0, "`number` of tasks that a worker runs at once, others waiting; 0 for no bound")
+	flags.StringArrayVar(&s.placement, "container-placement-strategy", nil, "how a worker is chosen of those that fit: "+strategyNames(runtime.Strategies, ", ")+"; may be repeated, the first going before (default "+strategyNames(runtime.DefaultStrategies, ", then ")+")")
+	addRunc(flags, &s.worker.runc)
+}
+
+func strategyNames(strategies []runtime.Strategy, separator string) string {
+	var names []string
+	for _, strategy := range strategies {
+		names = append(names, string(strategy))
+	}
+	return strings.Join(names, separator)
 }

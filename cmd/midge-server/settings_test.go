@@ -29,8 +29,7 @@ func parse(t *testing.T, args []string, variables map[string]string, file string
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	var err error
-	s.server.Teams, err = readSources(flags, func(name string) (string, bool) {
+	err := s.readSources(flags, func(name string) (string, bool) {
 		value, ok := variables[name]
 		return value, ok
 	})
@@ -102,7 +101,7 @@ func TestEverySourceTakesSeveralValues(t *testing.T) {
 		"file":     func() (*settings, error) { return parse(t, nil, nil, "allow-rootfs: [/a, /b]\n") },
 	} {
 		s, err := parsed()
-		if err != nil || !reflect.DeepEqual(s.worker.AllowRootfs, want) {
+		if err != nil || !reflect.DeepEqual(s.worker.runc.AllowRootfs, want) {
 			t.Errorf("%s: got %v, %v; want %v", name, s, err, want)
 		}
 	}
@@ -118,7 +117,7 @@ func TestSettingsOfEveryKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.worker.HostImage || config.MaxActiveBuilds != 3 || s.logFormat != "json" || config.DefaultLimits.Memory != 512<<20 ||
+	if s.worker.runc.HostImage || config.MaxActiveBuilds != 3 || s.logFormat != "json" || config.DefaultLimits.Memory != 512<<20 ||
 		config.MaxLimits.CPUShares != 512 || config.Listen != "" || !config.Log.Enabled(t.Context(), -4) {
 		t.Errorf("got %+v", s)
 	}

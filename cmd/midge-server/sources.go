@@ -17,20 +17,21 @@ import (
 const teamsField = "teams"
 
 // readSources sets the flags that were not given from variables, and those that no
-// variable gives from the file that --config names. It gives the teams of the file.
-func readSources(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (map[string]server.TeamRoles, error) {
+// variable gives from the file that --config names, which may have teams and workers
+// as well.
+func (s *settings) readSources(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) error {
 	if err := readEnvironment(flags, lookupEnv); err != nil {
-		return nil, err
+		return err
 	}
 	path := flags.Lookup(configFlag).Value.String()
 	if path == "" {
-		return nil, nil
+		return nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the settings: %w", err)
+		return fmt.Errorf("read the settings: %w", err)
 	}
-	return readFile(flags, path, text)
+	return s.readFile(flags, path, text)
 }
 
 // variable is the environment variable of a setting.
@@ -56,30 +57,44 @@ func readEnvironment(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)
 	return errors.Join(errs...)
 }
 
-func readFile(flags *pflag.FlagSet, path string, text []byte) (map[string]server.TeamRoles, error) {
+func (s *settings) readFile(flags *pflag.FlagSet, path string, text []byte) error {
 	var fields yaml.MapSlice
 	if err := yaml.Unmarshal(text, &fields); err != nil {
-		return nil, fmt.Errorf("%s is not YAML: %s", path, yaml.FormatError(err, false, false))
+		return fmt.Errorf("%s is not YAML: %s", path, yaml.FormatError(err, false, false))
 	}
 	given := map[string]bool{}
 	flags.Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
-	var teams map[string]server.TeamRoles
+	var workers any
 	for _, field := range fields {
 		name := fmt.Sprint(field.Key)
 		var err error
 		switch {
 		case name == teamsField:
-			teams, err = readTeams(field.Value)
+			s.server.Teams, err = readTeams(field.Value)
+		case name == workersField:
+			workers = field.Value
 		case flags.Lookup(name) == nil || name == configFlag:
-			return nil, fmt.Errorf("%s: there is no setting %q%s", path, name, nearest(flags, name))
+			return fmt.Errorf("%s: there is no setting %q%s", path, name, nearest(flags, name, teamsField, workersField))
 		case !given[name]:
 			err = readField(flags, name, field.Value)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: the setting %s: %w", path, name, err)
+			return fmt.Errorf("%s: the setting %s: %w", path, name, err)
 		}
 	}
-	return teams, nil
+	if workers == nil {
+		return nil
+	}
+	for _, name := range []string{"worker-name", "tag"} {
+		if flags.Changed(name) {
+			return fmt.Errorf("%s: there are %s, so that %s has no meaning: leave one of the two out", path, workersField, name)
+		}
+	}
+	// Last, because they are as the other settings have it where they do not say.
+	if err := s.readWorkers(workers); err != nil {
+		return fmt.Errorf("%s: the setting %s: %w", path, workersField, err)
+	}
+	return nil
 }
 
 // readTeams reads who may do what in which team.
@@ -135,9 +150,9 @@ func setAll(flags *pflag.FlagSet, name string, values []string) error {
 	return nil
 }
 
-// nearest suggests the setting whose name is most like one that is not there.
-func nearest(flags *pflag.FlagSet, name string) string {
-	var known []string
+// nearest suggests the setting, one of flags or known, whose name is most like one
+// that is not there.
+func nearest(flags *pflag.FlagSet, name string, known ...string) string {
 	flags.VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
 	if like := api.Nearest(name, known); like != "" {
 		return "; did you mean " + like + "?"

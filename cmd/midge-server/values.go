@@ -38,9 +38,11 @@ type choiceValue struct {
 	choices []string
 }
 
-// newChoice makes a flag whose default is the first choice.
+// newChoice makes a flag whose default is what value has, else the first choice.
 func newChoice(value *string, choices ...string) *choiceValue {
-	*value = choices[0]
+	if *value == "" {
+		*value = choices[0]
+	}
 	return &choiceValue{value, choices}
 }
 

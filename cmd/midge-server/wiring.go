@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"midge/runtime"
-	"midge/runtime/runc"
 	"midge/runtime/runc/rootless"
 	"midge/server"
 	"midge/trace/otlp"
@@ -34,24 +33,12 @@ func (s *settings) config() (server.Config, error) {
 		config.Log = slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
 	config.OpenWorkers = s.openWorkers
+	var err error
+	if config.Placement, err = runtime.ParseStrategies(s.placement); err != nil {
+		return config, err
+	}
 	config.Record = func(keep func(otlp.Span)) (func(context.Context) error, error) { return recordSpans(keep, config.Log) }
 	return config, nil
-}
-
-// openWorkers gives the worker that is this machine.
-func (s *settings) openWorkers(ctx context.Context, dir string) ([]runtime.Worker, func(), error) {
-	options := s.worker
-	options.StateDir = dir
-	// What is beside it in the data dir is not for tasks either.
-	options.Hide = append(options.Hide, filepath.Dir(dir))
-	if options.Agent == "" {
-		options.Agent = agentPath()
-	}
-	worker, err := runc.New(ctx, options)
-	if err != nil {
-		return nil, nil, err
-	}
-	return []runtime.Worker{worker}, worker.Close, nil
 }
 
 // agentPath is midge-agent beside this program, or else on PATH.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"midge/api"
+	"midge/runtime"
 	"midge/server/eventlog"
 	"midge/server/state"
 	"midge/trace"
@@ -21,6 +22,9 @@ type build struct {
 	artifacts repository
 	// resumed tells that an earlier engine may have run a part of it.
 	resumed bool
+	// claims are of the workers of tasks that an earlier engine has left, by the
+	// handles of the tasks' containers.
+	claims map[string]*runtime.Claim
 	// before has the steps as an earlier engine left them, by plan id.
 	before map[string]state.Step
 
@@ -36,10 +40,9 @@ type build struct {
 	record state.BuildRecord
 }
 
-func newBuild(e *Engine, record state.BuildRecord, resumed bool) *build {
+func newBuild(e *Engine, record state.BuildRecord) *build {
 	b := &build{
 		engine:  e,
-		resumed: resumed,
 		logger:  e.options.Logger.With("build", record.ID, "team", record.TeamName),
 		record:  record,
 		settled: make(chan struct{}),
@@ -78,6 +81,12 @@ func (b *build) interrupt() {
 func (b *build) live(turn *turn) {
 	defer b.settle()
 	defer b.abortAll(nil)
+	defer func() {
+		// Not every task goes on: some have ended without that being in the state.
+		for _, claim := range b.claims {
+			claim.Release()
+		}
+	}()
 	ctx, span := trace.StartSpan(b.steps, "build", trace.Team(b.record.TeamName))
 	out, err := b.run(ctx, turn)
 	// Who has followed the build to its end finds its span.

@@ -36,7 +36,8 @@ func (e *Engine) collectUntilEnd() {
 }
 
 // Collect removes containers whose build has finished, after their grace and
-// unless somebody holds them, and what is on workers that no container's row names.
+// unless somebody holds them, what is on workers that no container's row names, and
+// copies of artifacts that nobody has wanted there for as long as a container stays.
 // It goes on after an error and gives all of them.
 func (e *Engine) Collect(ctx context.Context) error {
 	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{})
@@ -54,6 +55,7 @@ func (e *Engine) Collect(ctx context.Context) error {
 	for _, worker := range e.options.Workers.Workers() {
 		errs = append(errs, e.collectWorker(ctx, worker))
 	}
+	errs = append(errs, e.collectCopies(ctx))
 	return errors.Join(errs...)
 }
 

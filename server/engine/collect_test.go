@@ -112,7 +112,7 @@ func TestCollectForgetsContainersOfAWorkerThatIsGone(t *testing.T) {
 	s.start()
 	s.run(good)
 	s.stop()
-	s.options.Workers = workerList{runtimetest.NewWorker(runtimetest.Config{Name: "other"})}
+	s.options.Workers = newPool(t, runtimetest.NewWorker(runtimetest.Config{Name: "other"}))
 	s.start()
 	s.collect()
 	s.checkContainers()

@@ -42,7 +42,7 @@ type Artifacts interface {
 type Options struct {
 	State     *state.Database
 	Logs      *eventlog.Store
-	Workers   Workers
+	Workers   *runtime.Pool
 	Artifacts Artifacts
 
 	// ExternalURL is the server's own, for tasks that want to name it.
@@ -75,6 +75,7 @@ type Options struct {
 type Engine struct {
 	options Options
 	turns   turns
+	copies  *copies
 
 	// hard ends with the engine. Nothing is written to the state or a log after it.
 	hard context.Context
@@ -107,6 +108,7 @@ func New(options Options) *Engine {
 	e := &Engine{
 		options:     options,
 		turns:       turns{limit: options.MaxActiveBuilds},
+		copies:      newCopies(),
 		builds:      make(map[int]*build),
 		beforeWrite: func() {},
 	}
@@ -121,15 +123,21 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take up unfinished builds: %w", err)
 	}
+	claims := make(map[int]map[string]*runtime.Claim)
+	for _, record := range records {
+		if claims[record.ID], err = e.claimAgain(ctx, record.ID); err != nil {
+			return fmt.Errorf("take up unfinished builds: %w", err)
+		}
+	}
 	// Those that had their turn keep it, whatever the bound is now.
 	for _, record := range records {
 		if record.Status == api.StatusStarted {
-			e.add(record, e.turns.take(), true)
+			e.resume(record, e.turns.take(), claims[record.ID])
 		}
 	}
 	for _, record := range records {
 		if record.Status == api.StatusPending {
-			e.add(record, e.turns.join(), true)
+			e.resume(record, e.turns.join(), claims[record.ID])
 		}
 	}
 	e.work.Go(e.collectUntilEnd)
@@ -152,7 +160,8 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 		turn.leave()
 		return record.Build, err
 	}
-	b := e.add(record, turn, false)
+	b := newBuild(e, record)
+	e.add(b, turn)
 	select {
 	case <-b.settled:
 		return b.current(), nil
@@ -190,6 +199,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
 		e.work.Wait()
+		e.copies.streamer.Wait()
 		close(gone)
 	}()
 	select {
@@ -200,24 +210,29 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	}
 }
 
-// add begins to run a build, or goes on with one that is resumed. On an engine that
-// has ended it does nothing: the next one finds the build in the state.
-func (e *Engine) add(record state.BuildRecord, turn *turn, resumed bool) *build {
-	b := newBuild(e, record, resumed)
+// resume goes on with a build of an earlier engine.
+func (e *Engine) resume(record state.BuildRecord, turn *turn, claims map[string]*runtime.Claim) {
+	b := newBuild(e, record)
+	b.resumed, b.claims = true, claims
+	e.add(b, turn)
+}
+
+// add begins to run a build. On an engine that has ended it does nothing: the next
+// one finds the build in the state.
+func (e *Engine) add(b *build, turn *turn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return b
+		return
 	}
-	e.builds[record.ID] = b
+	e.builds[b.record.ID] = b
 	e.work.Go(func() {
 		b.live(turn)
 		turn.leave()
 		e.mu.Lock()
-		delete(e.builds, record.ID)
+		delete(e.builds, b.record.ID)
 		e.mu.Unlock()
 	})
-	return b
 }
 
 // write runs a write to the state or a log, unless the engine has ended.

@@ -57,7 +57,7 @@ func newServer(t testing.TB, workers ...runtime.Worker) *server {
 	s := &server{t: t, options: Options{
 		State:       database,
 		Logs:        eventlog.NewStore(filepath.Join(dir, "builds")),
-		Workers:     workerList(workers),
+		Workers:     newPool(t, workers...),
 		Artifacts:   newShelf(),
 		ExternalURL: "http://midge.test",
 		StopGrace:   time.Minute,
@@ -301,32 +301,15 @@ func script(id, text string, more ...string) string {
 	return fmt.Sprintf(`{"id":%q,"task":{"name":"one-off","tty":false,"config":{%s}}}`, id, strings.Join(config, ","))
 }
 
-// workerList is workers that are never busy.
-type workerList []runtime.Worker
-
-func (l workerList) Select(ctx context.Context, request WorkerRequest, _ func(string, int)) (runtime.Worker, error) {
-	for _, worker := range l {
-		info, err := worker.Info(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if info.Platform == request.Platform {
-			return worker, nil
-		}
+// newPool gives a pool of workers.
+func newPool(t testing.TB, workers ...runtime.Worker) *runtime.Pool {
+	t.Helper()
+	pool, err := runtime.NewPool(t.Context(), runtime.PoolOptions{Workers: workers})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return nil, fmt.Errorf("no worker has the platform %s", request.Platform)
+	return pool
 }
-
-func (l workerList) Worker(name string) (runtime.Worker, bool) {
-	for _, worker := range l {
-		if worker.Name() == name {
-			return worker, true
-		}
-	}
-	return nil, false
-}
-
-func (l workerList) Workers() []runtime.Worker { return l }
 
 // shelf keeps artifacts in the volumes of a worker of its own.
 type shelf struct {

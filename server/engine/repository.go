@@ -31,6 +31,17 @@ func (r *repository) find(name string) (runtime.Artifact, bool) {
 	return artifact, ok
 }
 
+// handles gives the handles of all, in no order.
+func (r *repository) handles() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var handles []string
+	for _, artifact := range r.artifacts {
+		handles = append(handles, artifact.Handle())
+	}
+	return handles
+}
+
 // names gives the names of all, sorted.
 func (r *repository) names() []string {
 	r.mu.Lock()

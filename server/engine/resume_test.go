@@ -53,7 +53,6 @@ func TestAnEngineGoesOnWhereOneHasEnded(t *testing.T) {
 	for _, test := range steadyPlans {
 		t.Run(test.name, func(t *testing.T) {
 			s := newServer(t)
-			s.options.Workers = workerList{s.newWorker("memory")}
 			s.upload(testTeam, "f", "from outside\n")
 			alone, writes := s.runCrashing(test.plan, 0)
 			t.Logf("%d writes:\n%s", writes, alone)
@@ -77,6 +76,8 @@ func TestAnEngineGoesOnWhereOneHasEnded(t *testing.T) {
 // many of them the first engine came to.
 func (s *server) runCrashing(plan string, nth int64) (story string, writes int64) {
 	s.t.Helper()
+	// A worker that has run the plan before has a copy of what is sent to it.
+	s.options.Workers = newPool(s.t, s.newWorker("memory"))
 	engine := New(s.options)
 	crashed := make(chan struct{})
 	var count atomic.Int64
@@ -287,7 +288,7 @@ func TestAWorkerThatIsGoneIsAnError(t *testing.T) {
 	id := s.create(forever("a")).ID
 	s.awaitOutput(id, "a runs")
 	s.stop()
-	s.options.Workers = workerList{runtimetest.NewWorker(runtimetest.Config{Name: "other"})}
+	s.options.Workers = newPool(t, runtimetest.NewWorker(runtimetest.Config{Name: "other"}))
 	s.start()
 	_, events := s.finished(id)
 	checkText(t, only(tell(t, events), "error "), "a error the worker memory, on which the task was, is gone")

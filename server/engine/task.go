@@ -79,6 +79,7 @@ func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error
 	if err != nil {
 		return errored, err
 	}
+	defer worker.Release()
 	container, err := t.container(ctx, worker, spec)
 	if err != nil {
 		return errored, err
@@ -118,31 +119,6 @@ func (t *task) reached(stage int64) bool {
 	return reached >= stage
 }
 
-// worker gives the worker that the task is on, or selects one.
-func (t *task) worker(ctx context.Context, row *state.Step, spec runtime.ContainerSpec) (runtime.Worker, error) {
-	var worker runtime.Worker
-	if row.Worker != "" {
-		var ok bool
-		if worker, ok = t.engine.options.Workers.Worker(row.Worker); !ok {
-			return nil, fmt.Errorf("the worker %s, on which the task was, is gone", row.Worker)
-		}
-	} else {
-		var err error
-		if worker, err = t.selectWorker(ctx, spec); err != nil {
-			return nil, err
-		}
-		row.Worker, row.Container = worker.Name(), t.handle
-		// The container's row is written first, so that there is never one that no row names.
-		err = t.engine.write(func() error {
-			return t.engine.options.State.SaveStep(t.engine.hard, *row, t.containerRow(worker.Name()))
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return worker, t.reach(stageSelected, api.SelectedWorkerEvent{Time: now(), Origin: t.origin, Worker: worker.Name()})
-}
-
 // container gives the task's container.
 func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtime.ContainerSpec) (runtime.Container, error) {
 	if t.reached(stageStarted) {
@@ -155,12 +131,21 @@ func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtim
 		return container, err
 	}
 	ctx, span := trace.StartSpan(ctx, "create", trace.Container(t.handle))
-	container, err := worker.FindOrCreateContainer(ctx, spec)
+	container, err := t.create(ctx, worker, spec)
 	span.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("create the container: %w", err)
 	}
 	return container, nil
+}
+
+func (t *task) create(ctx context.Context, worker runtime.Worker, spec runtime.ContainerSpec) (runtime.Container, error) {
+	release, err := t.stream(ctx, worker, &spec)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return worker.FindOrCreateContainer(ctx, spec)
 }
 
 // process runs the task's command, or finds it running, to its end.

@@ -12,7 +12,7 @@ import (
 // finishedBuild makes a build that has finished, of a plan that begins with those artifacts.
 func finishedBuild(t *testing.T, db *Database, team string, inputs ...int) int {
 	t.Helper()
-	build, err := db.CreateBuild(t.Context(), NewBuild{Team: team, Plan: planWith(inputs...)})
+	build, _, err := db.CreateBuild(t.Context(), NewBuild{Team: team, Plan: planWith(inputs...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestRemoveBuildsKeepsTheNewestOfEachTeam(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()
 	rare := finishedBuild(t, db, "other")
-	running, err := db.CreateBuild(ctx, NewBuild{Team: "main", Plan: taskPlan()})
+	running, _, err := db.CreateBuild(ctx, NewBuild{Team: "main", Plan: taskPlan()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestExpireArtifacts(t *testing.T) {
 	old := createArtifact(t, db, api.Artifact{Digest: "d", CreatedAt: 99})
 	finishedBuild(t, db, "main", old)
 	ofRunning, ofHeld := createArtifact(t, db, api.Artifact{Digest: "d"}), createArtifact(t, db, api.Artifact{Digest: "d"})
-	running, err := db.CreateBuild(ctx, NewBuild{Team: "main", Plan: planWith(ofRunning)})
+	running, _, err := db.CreateBuild(ctx, NewBuild{Team: "main", Plan: planWith(ofRunning)})
 	if err != nil {
 		t.Fatal(err)
 	}

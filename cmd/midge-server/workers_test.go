@@ -1,0 +1,115 @@
+package main
+
+import (
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"midge/runtime/runc"
+)
+
+func TestWorkersOfTheFile(t *testing.T) {
+	s, err := parse(t, []string{"--max-active-tasks", "3", "--allow-rootfs", "/images"}, nil, `
+workers:
+- name: plain
+- name: gpu
+  tags: [gpu, big]
+  team: ci
+  platform: linux
+  runtime: runc
+  max-active-tasks: 1
+  runc: {state-dir: /srv/gpu, network: none, host-image: false, allow-rootfs: [/other]}
+network: host
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := s.placeWorkers("/data/workers")
+	if err != nil || len(placed) != 2 {
+		t.Fatalf("got %+v, %v; want two workers", placed, err)
+	}
+	hidden := []string{"/data", "/data/workers/plain", "/srv/gpu"}
+	want := []workerSettings{
+		{name: "plain", platform: "linux", runtime: "runc", maxActiveTasks: 3, runc: runc.Options{
+			StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
+		{name: "gpu", tags: []string{"gpu", "big"}, team: "ci", platform: "linux", runtime: "runc", maxActiveTasks: 1, runc: runc.Options{
+			StateDir: "/srv/gpu", Hide: hidden, Network: runc.NetworkNone, AllowRootfs: []string{"/other"}}},
+	}
+	if !reflect.DeepEqual(placed, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", placed, want)
+	}
+}
+
+func TestTheOnlyWorker(t *testing.T) {
+	s, err := parse(t, []string{"--worker-name", "one", "--tag", "a", "--tag", "b"}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := s.placeWorkers("/data/workers")
+	if err != nil || len(placed) != 1 {
+		t.Fatalf("got %+v, %v; want one worker", placed, err)
+	}
+	got := placed[0]
+	if got.name != "one" || !slices.Equal(got.tags, []string{"a", "b"}) || got.runc.StateDir != "/data/workers" || !slices.Equal(got.runc.Hide, []string{"/data"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestBadWorkers(t *testing.T) {
+	tests := []struct{ name, file, want string }{
+		{"no list", "workers: {name: a}", "it should be a list of workers"},
+		{"empty", "workers: []", "it should be a list of workers"},
+		{"a word", "workers: [a]", "the worker 1 of the list: it should have fields"},
+		{"no name", "workers: [{name: a}, {team: x}]", "the worker 2 of the list: it has no name"},
+		{"bad name", "workers: [{name: ../a}]", `"../a" is no name of a worker`},
+		{"same name", "workers: [{name: a}, {name: a}]", "two workers are called a"},
+		{"unknown field", "workers: [{name: a, tag: [x]}]", `the worker a: there is no field "tag"; did you mean tags?`},
+		{"unknown section", "workers: [{name: a, rucn: {}}]", `there is no field "rucn"; did you mean runc?`},
+		{"unknown field of a section", "workers: [{name: a, runc: {netwrk: none}}]", `the worker a: the section runc: there is no field "netwrk"; did you mean network?`},
+		{"a section that is none", "workers: [{name: a, runc: none}]", "the section runc should have fields"},
+		{"bad value", "workers: [{name: a, runc: {network: wifi}}]", "the worker a: the section runc: the field network: it should be one of"},
+		{"bad runtime", "workers: [{name: a, runtime: vm}]", "the field runtime: it should be one of runc"},
+		{"bad platform", "workers: [{name: a, platform: windows}]", `its runtime runc runs the platform linux, and not "windows"`},
+		{"below 0", "workers: [{name: a, max-active-tasks: -1}]", "max-active-tasks is below 0"},
+		{"worker-name", "worker-name: b\nworkers: [{name: a}]", "there are workers, so that worker-name has no meaning"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := parse(t, nil, nil, test.file+"\n"); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want something with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestStateDirectoriesInEachOther(t *testing.T) {
+	for _, dir := range []string{"/data/workers/a", "/data/workers/a/b", "/data/workers", "/data/workers/./a"} {
+		s, err := parse(t, nil, nil, "workers: [{name: a}, {name: b, runc: {state-dir: "+dir+"}}]\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.placeWorkers("/data/workers"); err == nil || !strings.Contains(err.Error(), "set state-dir of one of them") {
+			t.Errorf("%s: got %v", dir, err)
+		}
+	}
+}
+
+func TestUnknownPlacementStrategy(t *testing.T) {
+	s, err := parse(t, []string{"--container-placement-strategy", "best"}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.config(); err == nil || !strings.Contains(err.Error(), `no placement strategy is called "best"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What one worker has opened is closed when the next cannot be.
+func TestWorkerThatDoesNotOpen(t *testing.T) {
+	dir := shortDir(t)
+	config := filepath.Join(dir, "midge.yml")
+	writeFile(t, config, "workers: [{name: one}, {name: two, runc: {runtime-path: /none/runc}}]\n")
+	wantFailure(t, dir, program(t, dir, "--config", config), "open the worker two: the OCI runtime /none/runc cannot be run")
+}
