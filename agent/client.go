@@ -270,14 +270,16 @@ func (c *Client) over(ctx context.Context, conn *frame.Conn, typ byte, payload [
 	if f.Type != frameResponse {
 		return response{}, fmt.Errorf("the container's supervisor answered with a frame of type %q", f.Type)
 	}
-	var r response
+	r := response{files: f.Files}
 	if err := json.Unmarshal(f.Payload, &r); err != nil {
+		r.closeFiles()
 		return response{}, fmt.Errorf("decode the answer of the container's supervisor: %w", err)
 	}
 	if r.Error != nil {
 		return r, r.Error
 	}
 	if !stop() { // conn was closed, or is about to be
+		r.closeFiles()
 		return response{}, ctx.Err()
 	}
 	return r, nil

@@ -294,6 +294,12 @@ func (p *process) end(exit Exit) {
 	go p.finish(exit)
 }
 
+func (p *process) hasExited() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
+}
+
 func (p *process) finish(exit Exit) {
 	<-p.pumping
 	// Before the end is on disk, after which the container may go.

@@ -15,6 +15,7 @@ package runtime
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 
 	"midge/api"
@@ -199,6 +200,26 @@ type Container interface {
 	// Destroy stops at once and removes everything of the container, volumes
 	// included. A container that is already gone is no error.
 	Destroy(ctx context.Context) error
+}
+
+// Listening is a Container whose processes can connect to this process: over their
+// own loopback, whatever network they have, if any. A worker that cannot have that
+// gives containers that are none.
+type Listening interface {
+	Container
+
+	// Listen gives a listener at an address of the loopback that processes of the
+	// container have; one that shares the machine's network shares this as well. It
+	// is for the process with that id, running or yet to be run: while that has not
+	// ended, each further call gives a listener at the same address, also after this
+	// process has ended and another has taken its place, and connections wait for
+	// one. Of a process that has ended it is a *NotFoundError.
+	// The caller closes the listener.
+	Listen(ctx context.Context, id string) (net.Listener, error)
+
+	// Environment is that of every process, before its own: what the image sets and,
+	// after it, the Env of the container's spec.
+	Environment(ctx context.Context) ([]string, error)
 }
 
 // ProcessSpec says what to run in a container.
