@@ -186,8 +186,8 @@ func (c *Client) exit(id string) (Exit, bool, error) {
 	return exit, err == nil, err
 }
 
-// Usage gives what the container used while a process ran, as it is recorded; nil
-// when nothing is.
+// Usage gives what the container used while a process ran that was to be sampled, and
+// of any other what itself did, as it is recorded; nil when nothing is.
 func (c *Client) Usage(id string) (*api.ResourceUsage, error) {
 	path, err := processPath(c.dir, id)
 	if err != nil {

@@ -268,6 +268,7 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 	if err != nil {
 		slog.Error("whether a process was killed for memory is not known", "error", err)
 	}
+	p.used = exit.Used
 	p.end(Exit{
 		Code:      exit.Code,
 		Signal:    exit.Signal,

@@ -292,9 +292,10 @@ type Process interface {
 	// written is in Output. Many may wait; ctx ends the waiting alone.
 	Wait(ctx context.Context) (ExitStatus, error)
 
-	// Usage gives what the container used while the process ran, once Wait has given
-	// how that ended. It is nil when it is not known: before, of every process but
-	// the one of TaskProcessID, and on a worker that cannot tell.
+	// Usage gives, once Wait has given how the process ended, what was used: by the
+	// container while the one of TaskProcessID ran, and of any other process by itself
+	// and those that it has started and waited for. It is nil when it is not known:
+	// before that, and on a worker that cannot tell.
 	Usage(ctx context.Context) (*api.ResourceUsage, error)
 }
 

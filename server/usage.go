@@ -46,7 +46,7 @@ func usageInLog(ctx context.Context, log *eventlog.Log) (api.BuildUsage, error) 
 				if err := json.Unmarshal(event.Data, &step); err != nil {
 					return used, err
 				}
-				used.Steps = append(used.Steps, step)
+				used.Add(step)
 			case api.EventSystem:
 				var system api.SystemUsage
 				if err := json.Unmarshal(event.Data, &system); err != nil {

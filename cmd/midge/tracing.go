@@ -72,6 +72,8 @@ type measurement struct {
 	stop   func(context.Context) error
 	server *client.Client // that the command talked to last, nil for none
 	builds []int          // that the command was about
+	// sessions are what hijack sessions have used.
+	sessions []api.StepUsage
 }
 
 // measure has the command tell its trace and usage when it has ended, where that is asked for.
@@ -159,6 +161,13 @@ func (m *measurement) concerns(build int) {
 	}
 }
 
+// session notes what a hijack session of the command has used, nil when that is not known.
+func (m *measurement) session(used *api.StepUsage) {
+	if m != nil && used != nil {
+		m.sessions = append(m.sessions, *used)
+	}
+}
+
 // tellMeasured tells the command's trace and usage.
 func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 	m := p.measurement
@@ -181,6 +190,9 @@ func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 		total := api.BuildUsage{Steps: []api.StepUsage{}, Client: &used}
 		if slices.Contains(features, api.FeatureUsage) {
 			errs = append(errs, m.addBuildsUsage(ctx, &total))
+		}
+		for _, session := range m.sessions {
+			total.Add(session)
 		}
 		errs = append(errs, p.writeUsage(p.stderr, total, p.flags.usage == "json"))
 	}

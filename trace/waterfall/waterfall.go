@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"midge/trace"
 	"midge/trace/otlp"
 )
 
@@ -30,7 +31,8 @@ type Options struct {
 	UTF8 bool
 	// Color marks failures and the critical path with colours.
 	Color bool
-	// Dropped is how many spans of the trace are known to be missing.
+	// Dropped is how many spans of the trace are missing, beside those that the spans
+	// themselves tell of.
 	Dropped int
 }
 
@@ -49,6 +51,7 @@ func (o Options) withDefaults() Options {
 // Draw draws a trace. Without spans it says so.
 func Draw(w io.Writer, spans []otlp.Span, options Options) error {
 	options = options.withDefaults()
+	options.Dropped += dropped(spans)
 	t := newTree(spans)
 	if len(t.roots) == 0 {
 		_, err := io.WriteString(w, "the trace has no spans\n")
@@ -71,6 +74,17 @@ func Draw(w io.Writer, spans []otlp.Span, options Options) error {
 		p.line(fmt.Sprintf("+ %d more rows", left))
 	}
 	return out.Flush()
+}
+
+// dropped counts the spans below others for which there was no room.
+func dropped(spans []otlp.Span) int {
+	count := 0
+	for i := range spans {
+		if value, ok := spans[i].Attribute(trace.DroppedKey); ok {
+			count += int(max(0, value.AsInt64()))
+		}
+	}
+	return count
 }
 
 // prepare makes of the spans what is to be shown of them.
