@@ -7,6 +7,7 @@ import (
 
 	"midge/api"
 	"midge/server/eventlog"
+	"midge/usage"
 )
 
 // buildUsage answers with what the steps of a build have used until now.
@@ -56,5 +57,7 @@ func usageInLog(ctx context.Context, log *eventlog.Log) (api.BuildUsage, error) 
 			}
 		}
 	}
+	// There is more of a build that took long, or that several servers have run.
+	used.SysUsage = usage.Thin(used.SysUsage, usage.SystemSamples)
 	return used, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,8 +180,10 @@ func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 		}
 	}
 	features := m.features(ctx)
+	var spans []otlp.Span
 	if p.flags.trace != "" {
-		spans, dropped := m.spans.Spans()
+		var dropped int
+		spans, dropped = m.spans.Spans()
 		if slices.Contains(features, api.FeatureTraces) {
 			errs = append(errs, m.addServersSpans(ctx, traceID, &spans))
 		}
@@ -194,9 +197,25 @@ func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 		for _, session := range m.sessions {
 			total.Add(session)
 		}
-		errs = append(errs, p.writeUsage(p.stderr, total, p.flags.usage == "json"))
+		if p.flags.trace == "" && slices.Contains(features, api.FeatureTraces) {
+			spans = m.buildsSpans(ctx)
+		}
+		errs = append(errs, p.writeUsage(p.stderr, total, waterfall.Slowest(spans), p.flags.usage == "json"))
 	}
 	return errors.Join(errs...)
+}
+
+// buildsSpans gives the server's spans of the only build that the command was about,
+// for what they say of where its time went: none when there are not any.
+func (m *measurement) buildsSpans(ctx context.Context) []otlp.Span {
+	if len(m.builds) != 1 {
+		return nil
+	}
+	spans, err := findTrace(ctx, m.server, strconv.Itoa(m.builds[0]))
+	if err != nil {
+		return nil
+	}
+	return spans
 }
 
 // features are those that the server has, none when there is no answer: then what the

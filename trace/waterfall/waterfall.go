@@ -103,26 +103,40 @@ func (t *tree) prepare(options Options) {
 	}
 }
 
-// Slowest gives the name of the span on the critical path that took the longest
-// without waiting for one below it, "" when there is none.
-func Slowest(spans []otlp.Span) string {
+// Part is a part of a trace.
+type Part struct {
+	Name string // as a terminal can show it, "" for none
+	// Took is how long it took without waiting for what is below it.
+	Took time.Duration
+	// Running tells that it is what ran a task, or what the task itself told of.
+	Running bool
+}
+
+// Slowest gives the span on the critical path that took the longest without waiting
+// for one below it.
+func Slowest(spans []otlp.Span) Part {
 	t := newTree(spans)
 	t.correctClocks()
 	t.confineTasks()
 	t.hideDetails()
 	t.measure()
 	t.markCriticalPath()
-	var slowest *node
-	var longest time.Duration
+	var slowest Part
 	for n := range t.all() {
-		if own := n.own(); n.critical && own > longest {
-			slowest, longest = n, own
+		if own := n.own(); n.critical && own > slowest.Took {
+			slowest = Part{n.name, own, n.isRunning()}
 		}
 	}
-	if slowest == nil {
-		return ""
+	return slowest
+}
+
+func (n *node) isRunning() bool {
+	for above := n; above != nil; above = above.parent {
+		if above.name == "run" && !above.task {
+			return true
+		}
 	}
-	return slowest.name
+	return false
 }
 
 func (p *picture) header(t *tree) {
