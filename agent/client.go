@@ -186,8 +186,8 @@ func (c *Client) exit(id string) (Exit, bool, error) {
 	return exit, err == nil, err
 }
 
-// Usage gives what the container used while a process ran, as it is recorded; nil
-// when nothing is.
+// Usage gives what the container used while a process ran that was to be sampled, and
+// of any other what itself did, as it is recorded; nil when nothing is.
 func (c *Client) Usage(id string) (*api.ResourceUsage, error) {
 	path, err := processPath(c.dir, id)
 	if err != nil {
@@ -270,14 +270,16 @@ func (c *Client) over(ctx context.Context, conn *frame.Conn, typ byte, payload [
 	if f.Type != frameResponse {
 		return response{}, fmt.Errorf("the container's supervisor answered with a frame of type %q", f.Type)
 	}
-	var r response
+	r := response{files: f.Files}
 	if err := json.Unmarshal(f.Payload, &r); err != nil {
+		r.closeFiles()
 		return response{}, fmt.Errorf("decode the answer of the container's supervisor: %w", err)
 	}
 	if r.Error != nil {
 		return r, r.Error
 	}
 	if !stop() { // conn was closed, or is about to be
+		r.closeFiles()
 		return response{}, ctx.Err()
 	}
 	return r, nil

@@ -14,6 +14,8 @@ import (
 	"midge/agent/pid1"
 	"midge/agent/record"
 	"midge/agent/spool"
+	"midge/api"
+	"midge/usage"
 )
 
 // Streams of a process's output, as they are in the spool.
@@ -38,6 +40,7 @@ type process struct {
 	master  *os.File      // of its terminal, nil when it has none
 
 	sampling *sampling     // of what the container uses meanwhile, nil for none
+	used     *unix.Rusage  // by the process itself, nil when that is not known
 	ended    chan struct{} // closed once its exit status is on disk
 
 	mu        sync.Mutex
@@ -294,10 +297,16 @@ func (p *process) end(exit Exit) {
 	go p.finish(exit)
 }
 
+func (p *process) hasExited() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
+}
+
 func (p *process) finish(exit Exit) {
 	<-p.pumping
 	// Before the end is on disk, after which the container may go.
-	p.recordUsage()
+	p.recordUsage(exit.Ended)
 	for _, o := range p.outputs {
 		// A file that has no deadlines is at its end already.
 		_ = o.file.SetReadDeadline(time.Unix(0, 1))
@@ -321,14 +330,20 @@ func (p *process) finish(exit Exit) {
 	}
 }
 
-// recordUsage keeps what the container used until now. That it cannot is no reason
-// for the process to have failed.
-func (p *process) recordUsage() {
-	if p.sampling == nil {
+// recordUsage keeps what was used until now: by the container, or by the process
+// itself. That it cannot is no reason for the process to have failed.
+func (p *process) recordUsage(ended time.Time) {
+	var used api.ResourceUsage
+	switch {
+	case p.sampling != nil:
+		used = p.sampling.finish()
+	case p.used != nil:
+		used = usage.Processes(ended, p.used)
+	default:
 		return
 	}
-	if err := record.Write(filepath.Join(p.dir, usageFile), p.sampling.finish()); err != nil {
-		slog.Error("what the container used is lost", "process", p.spec.ID, "error", err)
+	if err := record.Write(filepath.Join(p.dir, usageFile), used); err != nil {
+		slog.Error("what a process used is lost", "process", p.spec.ID, "error", err)
 	}
 }
 

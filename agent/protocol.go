@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"midge/agent/pid1"
@@ -29,6 +30,7 @@ const (
 	opCloseStdin = "close-stdin"
 	opResize     = "resize"
 	opSignal     = "signal"
+	opListen     = "listen"
 	opStop       = "stop"
 )
 
@@ -46,6 +48,9 @@ type response struct {
 	Error *Error `json:"error,omitempty"`
 	// Offset is how many bytes of input the process has been given.
 	Offset int64 `json:"offset,omitempty"`
+
+	// files come along with the answer, and are the receiver's to close.
+	files []*os.File
 }
 
 // A Process says what to run.

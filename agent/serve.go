@@ -51,7 +51,11 @@ func (s *supervisor) serve(c *net.UnixConn) {
 		}
 		r, gone, err := s.handle(conn, f)
 		r.Error = errorOf(err)
-		if err := conn.Send(frameResponse, encode(r)); err != nil {
+		err = conn.Send(frameResponse, encode(r), r.files...)
+		for _, file := range r.files {
+			file.Close()
+		}
+		if err != nil {
 			return
 		}
 		if gone != nil {
@@ -77,9 +81,13 @@ func (s *supervisor) handle(conn *frame.Conn, f frame.Frame) (r response, gone <
 		if err := json.Unmarshal(f.Payload, &q); err != nil {
 			return response{}, nil, fmt.Errorf("decode request: %w", err)
 		}
-		if q.Operation == opFollow || q.Operation == opWait {
+		switch q.Operation {
+		case opFollow, opWait:
 			gone, err = s.follow(conn, q)
 			return response{}, gone, err
+		case opListen:
+			r.files, err = s.listen(q.Process)
+			return r, nil, err
 		}
 		return response{}, nil, s.do(q)
 	default:

@@ -51,6 +51,7 @@ type supervisor struct {
 	mu        sync.Mutex
 	open      map[*net.UnixConn]struct{}
 	processes map[string]*process
+	listeners map[string]*net.TCPListener // by the process that they are for
 	stopping  bool
 
 	// stop has the time by which the container is to be down, from those who ask.
@@ -76,6 +77,7 @@ func startSupervisor(ctx context.Context, dir string, namespaces Namespaces) (*s
 		lock:       lock,
 		open:       make(map[*net.UnixConn]struct{}),
 		processes:  make(map[string]*process),
+		listeners:  make(map[string]*net.TCPListener),
 		stop:       make(chan time.Time),
 		down:       make(chan struct{}),
 	}
@@ -213,6 +215,7 @@ func (s *supervisor) close(ctx context.Context) error {
 		<-s.first.Gone()
 	}
 	s.recordRest()
+	s.closeListeners()
 	err := s.cgroup.Remove(ctx)
 	close(s.down)
 	return err
@@ -265,6 +268,7 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 	if err != nil {
 		slog.Error("whether a process was killed for memory is not known", "error", err)
 	}
+	p.used = exit.Used
 	p.end(Exit{
 		Code:      exit.Code,
 		Signal:    exit.Signal,
@@ -272,6 +276,7 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 		Started:   p.started,
 		Ended:     time.Now(),
 	})
+	s.closeListener(p.spec.ID)
 }
 
 var errStopping = &Error{Kind: ErrorGone, Message: "the container was being stopped"}
@@ -322,6 +327,7 @@ func (s *supervisor) startProcess(spec Process) error {
 		s.mu.Lock()
 		delete(s.processes, spec.ID)
 		s.mu.Unlock()
+		s.closeListener(spec.ID)
 		return errors.Join(err, p.discard())
 	}
 	if spec.Sample {

@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ResourceUsage is what a step used. Names and units are those of resourceUsage in
 // BuildKit's provenance, field for field, so that what reads that reads this; fields
@@ -185,8 +188,11 @@ type StepUsage struct {
 	Time   int64  `json:"time"`
 	Origin Origin `json:"origin"`
 
-	Name          string        `json:"name"`
-	Worker        string        `json:"worker,omitempty"`
+	Name   string `json:"name"`
+	Worker string `json:"worker,omitempty"`
+	// Session is the id of a hijack session, "" for a step. Its usage is that of its
+	// own processes, which the step's, if it still ran, has in it as well.
+	Session       string        `json:"session,omitempty"`
 	Started       time.Time     `json:"started"`
 	Ended         time.Time     `json:"ended"`
 	ResourceUsage ResourceUsage `json:"resourceUsage"`
@@ -205,6 +211,15 @@ type BuildUsage struct {
 	SysUsage []SysSample `json:"sysUsage,omitempty"`
 	// Client is what the command that prints this used; a server leaves it out.
 	Client *ClientUsage `json:"client,omitempty"`
+}
+
+// Add adds what a step or a hijack session used. Of a session that is there already it
+// adds nothing: its end is told again by a server that was killed while it told it.
+func (u *BuildUsage) Add(step StepUsage) {
+	same := func(other StepUsage) bool { return other.Session == step.Session }
+	if step.Session == "" || !slices.ContainsFunc(u.Steps, same) {
+		u.Steps = append(u.Steps, step)
+	}
 }
 
 // ClientUsage is what a command itself used, on the machine where it was typed.

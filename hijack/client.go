@@ -65,7 +65,8 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 		return result, err
 	}
 	stop := c.start(ctx, cancel)
-	result.ExitStatus, err = c.converse(ctx, conn)
+	exit, err := c.converse(ctx, conn)
+	result.ExitStatus, result.Usage = exit.ExitStatus, exit.Usage
 	if written := c.in.flush(ctx); err == nil {
 		err = written
 	}
@@ -264,22 +265,22 @@ func (c *client) wakeSender() {
 }
 
 // converse carries the session to its end, over as many connections as it takes.
-func (c *client) converse(ctx context.Context, conn *connection) (int, error) {
+func (c *client) converse(ctx context.Context, conn *connection) (exitReport, error) {
 	for {
 		link := newLink(c, conn)
 		err := link.carry(ctx)
 		var exit *exited
 		if errors.As(err, &exit) {
-			return exit.ExitStatus, nil
+			return exit.exitReport, nil
 		}
 		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
+			return exitReport{}, context.Cause(ctx)
 		}
 		if c.isOver(ctx, err) {
-			return 0, err
+			return exitReport{}, err
 		}
 		if conn, err = c.reconnect(ctx, link); err != nil {
-			return 0, err
+			return exitReport{}, err
 		}
 	}
 }

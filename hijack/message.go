@@ -54,6 +54,8 @@ type exitReport struct {
 	ExitStatus int    `json:"exit_status"`
 	Signal     string `json:"signal,omitempty"`
 	OOMKilled  bool   `json:"oom_killed,omitempty"`
+	// Usage is what the session has used, nil when that is not known.
+	Usage *api.StepUsage `json:"usage,omitempty"`
 }
 
 // errorReport tells why there is no session, or no longer.

@@ -54,6 +54,8 @@ type Result struct {
 	ExitStatus int
 	// Detached tells that the session goes on without us.
 	Detached bool
+	// Usage is what the session has used, nil while it goes on or when that is not known.
+	Usage *api.StepUsage
 }
 
 // SignalError tells that Run left the session, which goes on, for a signal.
@@ -71,7 +73,12 @@ func (e *SignalError) Error() string {
 // session a *ResponseError. Cancelling ctx detaches.
 func Run(ctx context.Context, options Options) (result Result, err error) {
 	ctx, span := trace.StartSpan(ctx, "session")
-	defer func() { span.End(err) }()
+	defer func() {
+		if err == nil && !result.Detached {
+			span.Set(trace.ExitStatus(result.ExitStatus))
+		}
+		span.End(err)
+	}()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for i := range options.Processes {

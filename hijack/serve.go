@@ -23,7 +23,9 @@ func (s *Sessions) Serve(w http.ResponseWriter, r *http.Request, place Place) {
 		return // Accept has answered
 	}
 	defer socket.CloseNow()
-	ctx, span := trace.StartSpan(r.Context(), "hijack", trace.Team(place.TeamName), trace.Build(place.BuildID),
+	// The request ends only after the session's client has: whoever asks for the trace
+	// then finds what is below the client's own span.
+	ctx, span := trace.StartSpan(trace.FromRequest(r), "hijack", trace.Team(place.TeamName), trace.Build(place.BuildID),
 		trace.Step(place.StepName), trace.Container(place.Container.Handle()))
 	defer span.End(nil)
 	ctx, cancel := context.WithCancel(ctx)
@@ -31,19 +33,21 @@ func (s *Sessions) Serve(w http.ResponseWriter, r *http.Request, place Place) {
 	stop := context.AfterFunc(s.ctx, cancel)
 	defer stop()
 	if socket.Subprotocol() == Subprotocol {
-		s.serveFrames(ctx, socket, place)
+		s.serveFrames(ctx, socket, place, span)
 	} else {
 		s.serveFly(ctx, socket, place)
 	}
 }
 
-func (s *Sessions) serveFrames(ctx context.Context, socket *websocket.Conn, place Place) {
+func (s *Sessions) serveFrames(ctx context.Context, socket *websocket.Conn, place Place, span trace.Span) {
 	conn := newConnection(socket)
 	a, err := s.handshake(ctx, conn, place)
 	if err != nil {
+		span.End(err)
 		conn.finish(err)
 		return
 	}
+	a.span = span
 	a.serve(ctx)
 }
 

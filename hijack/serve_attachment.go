@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"midge/runtime"
+	"midge/trace"
 )
 
 // framesAttachment is a client that speaks our own wire.
@@ -29,6 +30,9 @@ type framesAttachment struct {
 	pending *pendingInput
 
 	told atomic.Bool // the client was sent how the session ended
+
+	// span ends with the session or with the connection, whichever is first.
+	span trace.Span
 }
 
 func newFramesAttachment(session *Session, client string, window int64, readOnly bool) *framesAttachment {
@@ -298,10 +302,14 @@ func (a *framesAttachment) sendEnd(ctx context.Context) error {
 	message := encodeMessage(frameError, errorReport{CodeEnded, end.Message})
 	if end.Message == "" {
 		message = encodeMessage(frameExit, exitReport{
-			ExitStatus: end.Exit.Code, Signal: end.Exit.Signal, OOMKilled: end.Exit.OOMKilled,
+			ExitStatus: end.Exit.Code, Signal: end.Exit.Signal, OOMKilled: end.Exit.OOMKilled, Usage: end.Usage,
 		})
 	}
 	a.told.Store(true)
+	if end.Exit != nil {
+		a.span.Set(trace.ExitStatus(end.Exit.Code))
+	}
+	a.span.End(nil)
 	if err := a.conn.send(message); err != nil {
 		return err
 	}

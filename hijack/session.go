@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -168,7 +170,7 @@ func (s *Session) noteEnd(status runtime.ExitStatus, err error) {
 	s.record.Ended = &now
 	s.mu.Unlock()
 	if err == nil {
-		end.Exit = &status
+		end.Exit, end.Usage = &status, s.usage(status)
 	} else if end.Message == "" {
 		end.Message = goneMessage(err)
 	}
@@ -180,6 +182,34 @@ func (s *Session) noteEnd(status runtime.ExitStatus, err error) {
 		s.sessions.config.Log.Error("note the end of a hijack session", "session", s.ID(), "error", err)
 	}
 	close(s.ended)
+}
+
+// usage gives what the session's processes have used. That it is not known is no
+// reason for the session to have failed.
+func (s *Session) usage(status runtime.ExitStatus) *api.StepUsage {
+	used, err := s.process.Usage(s.ctx)
+	if err != nil {
+		s.sessions.config.Log.Warn("what a hijack session used is not known", "session", s.ID(), "error", err)
+	}
+	if used == nil {
+		return nil
+	}
+	info := s.Info()
+	return &api.StepUsage{
+		Time: status.Ended.Unix(), Origin: api.Origin{ID: info.PlanID}, Name: usageName(info), Session: info.ID,
+		Started: status.Started, Ended: status.Ended, ResourceUsage: *used,
+	}
+}
+
+// usageName is what a session is called where its usage is shown. It fits a line, and
+// the frame that tells the client of it, whatever the command's name is.
+func usageName(info api.HijackSession) string {
+	name := path.Base(info.Command[0])
+	const most = 64
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "..."
+	}
+	return "hijack " + name
 }
 
 func goneMessage(err error) string {

@@ -65,6 +65,8 @@ type End struct {
 	Exit *runtime.ExitStatus
 	// Message says in one sentence why it was ended, "" when it ended by itself.
 	Message string
+	// Usage is what its processes have used; nil when nobody will know.
+	Usage *api.StepUsage
 }
 
 // Place is where a session is to be, and who asks for it. The caller has made sure that they may.
@@ -213,6 +215,7 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	}
 	id := newID()
 	spec.ID = "hijack-" + id
+	spec.Env = append(trace.Environment(ctx), spec.Env...)
 	spec.Scrollback = s.config.Scrollback
 	if spec.TTY == nil {
 		// What is under way to the client may have to be sent again.

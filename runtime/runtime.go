@@ -15,6 +15,7 @@ package runtime
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 
 	"midge/api"
@@ -201,6 +202,26 @@ type Container interface {
 	Destroy(ctx context.Context) error
 }
 
+// Listening is a Container whose processes can connect to this process: over their
+// own loopback, whatever network they have, if any. A worker that cannot have that
+// gives containers that are none.
+type Listening interface {
+	Container
+
+	// Listen gives a listener at an address of the loopback that processes of the
+	// container have; one that shares the machine's network shares this as well. It
+	// is for the process with that id, running or yet to be run: while that has not
+	// ended, each further call gives a listener at the same address, also after this
+	// process has ended and another has taken its place, and connections wait for
+	// one. Of a process that has ended it is a *NotFoundError.
+	// The caller closes the listener.
+	Listen(ctx context.Context, id string) (net.Listener, error)
+
+	// Environment is that of every process, before its own: what the image sets and,
+	// after it, the Env of the container's spec.
+	Environment(ctx context.Context) ([]string, error)
+}
+
 // ProcessSpec says what to run in a container.
 type ProcessSpec struct {
 	// ID names the process in its container: 1 to 64 of a-z, 0-9 and '-'.
@@ -271,9 +292,10 @@ type Process interface {
 	// written is in Output. Many may wait; ctx ends the waiting alone.
 	Wait(ctx context.Context) (ExitStatus, error)
 
-	// Usage gives what the container used while the process ran, once Wait has given
-	// how that ended. It is nil when it is not known: before, of every process but
-	// the one of TaskProcessID, and on a worker that cannot tell.
+	// Usage gives, once Wait has given how the process ended, what was used: by the
+	// container while the one of TaskProcessID ran, and of any other process by itself
+	// and those that it has started and waited for. It is nil when it is not known:
+	// before that, and on a worker that cannot tell.
 	Usage(ctx context.Context) (*api.ResourceUsage, error)
 }
 

@@ -100,7 +100,12 @@ func (r *hijackRecorder) SessionEnded(session api.HijackSession, end hijack.End)
 	if end.Exit != nil && end.Message == "" {
 		event.ExitStatus = &end.Exit.Code
 	}
-	r.later(func(context.Context) error { return r.say(session.BuildID, event) })
+	r.later(func(context.Context) error {
+		if end.Usage == nil {
+			return r.say(session.BuildID, event)
+		}
+		return r.say(session.BuildID, event, *end.Usage)
+	})
 }
 
 // ContainerUsed implements hijack.Observer.
@@ -122,14 +127,18 @@ func hijackEvent(session api.HijackSession) api.HijackEvent {
 	}
 }
 
-// say adds the event to the log of a build.
-func (r *hijackRecorder) say(build int, data api.HijackEvent) error {
+// say adds events to the log of a build.
+func (r *hijackRecorder) say(build int, all ...api.EventData) error {
 	log, err := r.logs.Open(build)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	event := api.NewEvent(data)
-	_, err = log.Append(eventlog.Event{Kind: event.Event, Version: event.Version, Data: event.Data})
+	var events []eventlog.Event
+	for _, data := range all {
+		event := api.NewEvent(data)
+		events = append(events, eventlog.Event{Kind: event.Event, Version: event.Version, Data: event.Data})
+	}
+	_, err = log.Append(events...)
 	return err
 }

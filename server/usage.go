@@ -7,6 +7,7 @@ import (
 
 	"midge/api"
 	"midge/server/eventlog"
+	"midge/usage"
 )
 
 // buildUsage answers with what the steps of a build have used until now.
@@ -46,7 +47,7 @@ func usageInLog(ctx context.Context, log *eventlog.Log) (api.BuildUsage, error) 
 				if err := json.Unmarshal(event.Data, &step); err != nil {
 					return used, err
 				}
-				used.Steps = append(used.Steps, step)
+				used.Add(step)
 			case api.EventSystem:
 				var system api.SystemUsage
 				if err := json.Unmarshal(event.Data, &system); err != nil {
@@ -56,5 +57,7 @@ func usageInLog(ctx context.Context, log *eventlog.Log) (api.BuildUsage, error) 
 			}
 		}
 	}
+	// There is more of a build that took long, or that several servers have run.
+	used.SysUsage = usage.Thin(used.SysUsage, usage.SystemSamples)
 	return used, nil
 }

@@ -2,10 +2,12 @@ package trace
 
 import (
 	"context"
+	"net/http"
 	"os"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"midge/trace/otlp"
@@ -41,6 +43,15 @@ func WithParent(ctx context.Context, traceparent string) context.Context {
 	return propagator.Extract(ctx, propagation.MapCarrier{parentHeader: traceparent})
 }
 
+// FromRequest gives a request's context with the span of who sent it as the one that
+// it carries, for what is to be below that and not below the request.
+func FromRequest(r *http.Request) context.Context {
+	if recording.Load() == nil {
+		return r.Context()
+	}
+	return WithParent(r.Context(), r.Header.Get(parentHeader))
+}
+
 // Environment gives the variables by which a program that is started finds the span
 // that ctx carries as its parent.
 func Environment(ctx context.Context) []string {
@@ -58,13 +69,20 @@ func FromEnvironment(ctx context.Context) context.Context {
 
 // Adopt takes spans that a task sent below the span that ctx carries, as if they had
 // been recorded here: they are kept and exported with the others. It waits for the exporters.
+//
+// A task is told its parent when it is made, before the span begins that runs it:
+// spans below the one above that are taken below it as well.
 func Adopt(ctx context.Context, spans []otlp.Span) error {
 	r := recording.Load()
 	parent := oteltrace.SpanContextFromContext(ctx)
 	if r == nil || !parent.IsValid() {
 		return nil
 	}
-	adopted := otlp.Adopt(spans, parent.TraceID(), parent.SpanID())
+	var above oteltrace.SpanID
+	if span, ok := oteltrace.SpanFromContext(ctx).(sdk.ReadOnlySpan); ok {
+		above = span.Parent().SpanID()
+	}
+	adopted := otlp.Adopt(spans, parent.TraceID(), parent.SpanID(), above)
 	if build, ok := ctx.Value(buildKey{}).(attribute.KeyValue); ok {
 		for i := range adopted {
 			adopted[i].Attributes = append(adopted[i].Attributes, build)

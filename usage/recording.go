@@ -87,6 +87,19 @@ func (r *Recording[T]) Finish() ([]T, error) {
 	return r.samples, r.err
 }
 
+// Thin drops samples, each time every second one, until there are at most most of
+// them, at least 2. The last one stays.
+func Thin[T any](samples []T, most int) []T {
+	for len(samples) > max(most, 2) {
+		last := samples[len(samples)-1]
+		odd := len(samples)%2 == 1
+		if samples = everySecond(samples); odd {
+			samples[len(samples)-1] = last
+		}
+	}
+	return samples
+}
+
 // everySecond drops the samples at even places, so that those left are evenly
 // spaced from the beginning of the recording.
 func everySecond[T any](samples []T) []T {

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,4 +103,23 @@ func TestRecordingLeavesOutWhatFails(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
+}
+
+func TestThin(t *testing.T) {
+	for n := range 200 {
+		samples := make([]int, n)
+		for i := range samples {
+			samples[i] = i
+		}
+		got := Thin(samples, 20)
+		if len(got) > 20 || n > 20 && len(got) < 10 || n <= 20 && len(got) != n {
+			t.Errorf("of %d samples %d stay", n, len(got))
+		}
+		if n > 0 && got[len(got)-1] != n-1 {
+			t.Errorf("of %d samples the last that stays is %d", n, got[len(got)-1])
+		}
+		if !slices.IsSorted(got) {
+			t.Errorf("of %d samples there stay %v", n, got)
+		}
+	}
 }

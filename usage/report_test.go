@@ -120,6 +120,8 @@ func TestVerdict(t *testing.T) {
 		want  string
 	}{
 		{"nothing ran", api.BuildUsage{}, "", ""},
+		{"only somebody looked", api.BuildUsage{Steps: []api.StepUsage{{Session: "x", Name: "hijack sh", Started: start, Ended: at(60)}}}, "", ""},
+		{"somebody looked for longer", api.BuildUsage{Steps: append(step(2, api.Sample{}).Steps, api.StepUsage{Session: "x", Name: "hijack sh", Started: start, Ended: at(60)})}, "", "slowest part: task build, 2.0 s"},
 		{"disk", api.BuildUsage{Steps: []api.StepUsage{diskTask()}}, "run", "slowest part: run, waiting for disk 3.1 s of 7.5 s"},
 		{"unknown", step(2, api.Sample{}), "", "slowest part: task build, 2.0 s"},
 		{"computing", step(2, cpu(1900*time.Millisecond, 0, nil)), "", "slowest part: task build, computing 1.9 s of 2.0 s"},
@@ -130,10 +132,17 @@ func TestVerdict(t *testing.T) {
 		{"out of memory", step(2, api.Sample{MemoryStat: &api.MemoryStat{Pressure: some(1700 * time.Millisecond)}}), "", "slowest part: task build, waiting for memory 1.7 s of 2.0 s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := Verdict(test.build, test.part); got != test.want {
+			if got := Verdict(test.build, test.part, 0); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestVerdictOnAPartOutsideOfTheSteps(t *testing.T) {
+	const want = "slowest part: upload src, 12.0 s"
+	if got := Verdict(api.BuildUsage{Steps: []api.StepUsage{diskTask()}}, "upload src", 12*time.Second); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -1,8 +1,9 @@
 package usage
 
 import (
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"midge/api"
 )
@@ -10,7 +11,7 @@ import (
 // Processes gives what one process and those below it that were waited for used, as
 // wait4 tells whoever reaped it. It is how a session's own processes are told from
 // the rest of their container. Peak is that of the largest process.
-func Processes(at time.Time, used *syscall.Rusage) api.ResourceUsage {
+func Processes(at time.Time, used *unix.Rusage) api.ResourceUsage {
 	const blockSize = 512
 	user, system := uint64(used.Utime.Nano()), uint64(used.Stime.Nano())
 	total, peak := user+system, uint64(used.Maxrss)*1024

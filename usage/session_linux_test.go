@@ -4,9 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"midge/api"
 )
@@ -15,16 +16,17 @@ func TestProcessesOfASession(t *testing.T) {
 	command := exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), "USAGE_TEST_WORK=cpu")
 	command.Stdin = strings.NewReader("go\n\n")
-	if err := command.Run(); err != nil {
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	rusage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		t.Fatal("there is no rusage")
+	defer command.Process.Release()
+	used := new(unix.Rusage)
+	if _, err := unix.Wait4(command.Process.Pid, nil, 0, used); err != nil {
+		t.Fatal(err)
 	}
 	ended := time.Now()
-	used := Processes(ended, rusage)
-	s := Summarise(api.StepUsage{Started: ended.Add(-time.Minute), Ended: ended, ResourceUsage: used})
+	resources := Processes(ended, used)
+	s := Summarise(api.StepUsage{Started: ended.Add(-time.Minute), Ended: ended, ResourceUsage: resources})
 	if s.CPU == nil || *s.CPU < cpuToUse {
 		t.Errorf("cpu is %v, want at least %v", s.CPU, cpuToUse)
 	}

@@ -11,12 +11,16 @@ import (
 //
 //	slowest part: run, waiting for disk 3.1 s of 7.5 s
 //
-// part names the slowest part when a trace knows it, "" names the step. It is ""
-// when there is no step.
-func Verdict(build api.BuildUsage, part string) string {
+// part names the slowest part when a trace knows it, "" names the step. A part outside
+// of the steps took so long, one of a step's running 0. The verdict is ""
+// when there is no step. Hijack sessions are none: they take as long as somebody looks.
+func Verdict(build api.BuildUsage, part string, took time.Duration) string {
 	var longest *api.StepUsage
 	for i := range build.Steps {
 		step := &build.Steps[i]
+		if step.Session != "" {
+			continue
+		}
 		if longest == nil || step.Ended.Sub(step.Started) > longest.Ended.Sub(longest.Started) {
 			longest = step
 		}
@@ -24,8 +28,11 @@ func Verdict(build api.BuildUsage, part string) string {
 	if longest == nil {
 		return ""
 	}
-	if part == "" {
+	switch {
+	case part == "":
 		part = stepName(*longest)
+	case took > 0:
+		return fmt.Sprintf("slowest part: %s, %s", part, formatDuration(took))
 	}
 	s := Summarise(*longest)
 	what, spent := occupation(s)

@@ -165,7 +165,8 @@ func (m *first) reap() {
 	defer m.mu.Unlock()
 	for {
 		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		var used unix.Rusage
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, &used)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -185,7 +186,7 @@ func (m *first) reap() {
 		if p.endTree {
 			m.endRest()
 		}
-		exit := Exit{ID: p.id, Code: status.ExitStatus()}
+		exit := Exit{ID: p.id, Code: status.ExitStatus(), Used: &used}
 		if status.Signaled() {
 			exit.Signal = int(status.Signal())
 			exit.Code = 128 + exit.Signal

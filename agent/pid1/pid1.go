@@ -13,6 +13,8 @@ package pid1
 import (
 	"encoding/json"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 )
 
 // Descriptor is where the first process finds its end of the socket pair.
@@ -87,6 +89,9 @@ type Exit struct {
 	Code int `json:"code"`
 	// Signal is the number of the signal that ended it, 0 when it exited.
 	Signal int `json:"signal,omitempty"`
+	// Used is what it and those below it that were waited for used, nil when it was
+	// not waited for itself.
+	Used *unix.Rusage `json:"used,omitempty"`
 }
 
 type started struct {

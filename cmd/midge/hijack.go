@@ -152,6 +152,7 @@ func (p *program) hijack(ctx context.Context, c *client.Client, container api.Co
 		options.Processes[i].Env = []string{"TERM=" + name}
 	}
 	result, err := hijack.Run(ctx, options)
+	p.measurement.session(result.Usage)
 	var (
 		refused *hijack.Error
 		signal  *hijack.SignalError

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,6 +73,8 @@ type measurement struct {
 	stop   func(context.Context) error
 	server *client.Client // that the command talked to last, nil for none
 	builds []int          // that the command was about
+	// sessions are what hijack sessions have used.
+	sessions []api.StepUsage
 }
 
 // measure has the command tell its trace and usage when it has ended, where that is asked for.
@@ -159,6 +162,13 @@ func (m *measurement) concerns(build int) {
 	}
 }
 
+// session notes what a hijack session of the command has used, nil when that is not known.
+func (m *measurement) session(used *api.StepUsage) {
+	if m != nil && used != nil {
+		m.sessions = append(m.sessions, *used)
+	}
+}
+
 // tellMeasured tells the command's trace and usage.
 func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 	m := p.measurement
@@ -170,8 +180,10 @@ func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 		}
 	}
 	features := m.features(ctx)
+	var spans []otlp.Span
 	if p.flags.trace != "" {
-		spans, dropped := m.spans.Spans()
+		var dropped int
+		spans, dropped = m.spans.Spans()
 		if slices.Contains(features, api.FeatureTraces) {
 			errs = append(errs, m.addServersSpans(ctx, traceID, &spans))
 		}
@@ -182,9 +194,28 @@ func (p *program) tellMeasured(ctx context.Context, traceID string) error {
 		if slices.Contains(features, api.FeatureUsage) {
 			errs = append(errs, m.addBuildsUsage(ctx, &total))
 		}
-		errs = append(errs, p.writeUsage(p.stderr, total, p.flags.usage == "json"))
+		for _, session := range m.sessions {
+			total.Add(session)
+		}
+		if p.flags.trace == "" && slices.Contains(features, api.FeatureTraces) {
+			spans = m.buildsSpans(ctx)
+		}
+		errs = append(errs, p.writeUsage(p.stderr, total, waterfall.Slowest(spans), p.flags.usage == "json"))
 	}
 	return errors.Join(errs...)
+}
+
+// buildsSpans gives the server's spans of the only build that the command was about,
+// for what they say of where its time went: none when there are not any.
+func (m *measurement) buildsSpans(ctx context.Context) []otlp.Span {
+	if len(m.builds) != 1 {
+		return nil
+	}
+	spans, err := findTrace(ctx, m.server, strconv.Itoa(m.builds[0]))
+	if err != nil {
+		return nil
+	}
+	return spans
 }
 
 // features are those that the server has, none when there is no answer: then what the

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/trace/waterfall"
 	"midge/usage"
 )
 
@@ -40,20 +41,29 @@ func newUsageCommand(p *program) *cobra.Command {
 			if p.flags.json {
 				return p.printJSON(used)
 			}
-			return p.writeUsage(p.stdout, used, false)
+			// Without a trace the longest step is the slowest part.
+			spans, err := findTrace(command.Context(), c, args[0])
+			if err != nil {
+				spans = nil
+			}
+			return p.writeUsage(p.stdout, used, waterfall.Slowest(spans), false)
 		},
 	}
 }
 
 // writeUsage writes what was used, for a person or as JSON on one line.
-func (p *program) writeUsage(w *stream, used api.BuildUsage, asJSON bool) error {
+func (p *program) writeUsage(w *stream, used api.BuildUsage, slowest waterfall.Part, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(used)
 	}
 	if err := usage.Table(w, used, w.width()); err != nil {
 		return err
 	}
-	verdict := usage.Verdict(used, "")
+	took := slowest.Took
+	if slowest.Running {
+		took = 0 // its step says what it waited for
+	}
+	verdict := usage.Verdict(used, slowest.Name, took)
 	if verdict == "" {
 		return nil
 	}

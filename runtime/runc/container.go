@@ -54,17 +54,26 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtim
 	if spec.TTY != nil {
 		p.TTY = &pid1.Size{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
 	}
+	err = c.whileUp(ctx, func() error { return c.client.Run(ctx, p) })
+	if err != nil {
+		return nil, err
+	}
+	return c.process(spec.ID), nil
+}
+
+// whileUp does what needs the container to be up, and starts it again when it is not.
+func (c *container) whileUp(ctx context.Context, do func() error) error {
 	for {
-		err := c.client.Run(ctx, p)
+		err := do()
 		if err == nil {
-			return c.process(spec.ID), nil
+			return nil
 		}
 		if refused := (*agent.Error)(nil); !errors.Is(err, agent.ErrDown) &&
 			!(errors.As(err, &refused) && refused.Kind == agent.ErrorGone) {
-			return nil, c.explain(err)
+			return c.explain(err)
 		}
 		if err := c.revive(ctx); err != nil {
-			return nil, fmt.Errorf("start container %s again: %w", c.handle, err)
+			return fmt.Errorf("start container %s again: %w", c.handle, err)
 		}
 	}
 }

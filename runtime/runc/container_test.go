@@ -80,6 +80,31 @@ func TestTaskTreeEndsWithTask(t *testing.T) {
 	}
 }
 
+// What a process used is told of itself and of those it has waited for, whatever else
+// runs in the container.
+func TestUsageOfAProcess(t *testing.T) {
+	c := newContainer(t, newWorker(t), runtime.ContainerSpec{})
+	const work = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+	used := func(id, script string) uint64 {
+		t.Helper()
+		p := run(t, c, id, script)
+		wait(t, p)
+		usage, err := p.Usage(t.Context())
+		if err != nil || usage == nil || len(usage.Samples) != 1 {
+			t.Fatalf("the usage is %+v, %v", usage, err)
+		}
+		sample := usage.Samples[0]
+		if sample.MemoryStat == nil || sample.MemoryStat.Peak == nil || *sample.MemoryStat.Peak == 0 {
+			t.Errorf("process %s had no memory: %+v", id, sample.MemoryStat)
+		}
+		return *sample.CPUStat.UsageNanos
+	}
+	idle, itself, child := used("idle", "exit 3"), used("itself", work), used("child", "("+work+"); exit 0")
+	if itself < 2*idle || child < 2*idle {
+		t.Errorf("cpu is %d ns, %d ns by the process itself, %d ns by its child", idle, itself, child)
+	}
+}
+
 func TestOrphansAreReaped(t *testing.T) {
 	c := newContainer(t, newWorker(t), runtime.ContainerSpec{})
 	p := run(t, c, "orphans", `for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' & exit 0); done

@@ -158,11 +158,15 @@ var processTests = map[string]func(*suite, *testing.T){
 		task := start(t, container, spec)
 		checkUsage(t, task.Process, false)
 		other := start(t, container, script("other", "true"))
-		other.wait(t)
-		checkUsage(t, other.Process, false)
+		after := other.wait(t).status.Ended
+		used, err := other.Usage(testContext(t))
+		check(t, err)
+		if used != nil && (len(used.Samples) != 1 || used.Samples[0].Timestamp.After(after)) {
+			t.Errorf("what another process used until %v is %+v", after, used)
+		}
 		task.write(t, 0, "go\n")
 		done := task.wait(t)
-		used := checkUsage(t, task.Process, true)
+		used = checkUsage(t, task.Process, true)
 		last := used.Samples[len(used.Samples)-1].Timestamp
 		if last.Before(done.status.Started) {
 			t.Errorf("the last sample is of %v, and the process started at %v", last, done.status.Started)

@@ -266,7 +266,7 @@ func tell(t testing.TB, events []eventlog.Event) string {
 				continue // see TestWhatInterruptsATaskIsTold
 			}
 			line = e.Origin.ID + " cause " + e.Code
-		case api.StepUsage:
+		case api.StepUsage, api.SystemUsage:
 			continue // see TestUsageOfATask
 		default:
 			t.Fatalf("an event of the kind %s", event.Kind)

@@ -154,16 +154,19 @@ func (t *task) process(ctx context.Context, container runtime.Container, row *st
 	if err := t.reach(stageStarted, event); err != nil {
 		return runtime.ExitStatus{}, err
 	}
+	listener, environment := t.listen(container)
 	process, err := container.Attach(t.force, runtime.TaskProcessID)
 	var missing *runtime.NotFoundError
 	if errors.As(err, &missing) {
-		process, err = t.start(ctx, container)
+		process, err = t.start(ctx, container, environment)
 	}
 	if err != nil {
-		return runtime.ExitStatus{}, err
+		return runtime.ExitStatus{}, errors.Join(err, closeListener(listener))
 	}
 	ctx, span := trace.StartSpan(ctx, "run")
+	received := t.receiveSpans(ctx, span, listener)
 	status, err := t.follow(ctx, container, process)
+	received()
 	if err == nil {
 		span.Set(trace.ExitStatus(status.Code))
 	}
@@ -173,9 +176,11 @@ func (t *task) process(ctx context.Context, container runtime.Container, row *st
 	return status, err
 }
 
-func (t *task) start(ctx context.Context, container runtime.Container) (runtime.Process, error) {
+func (t *task) start(ctx context.Context, container runtime.Container, environment []string) (runtime.Process, error) {
 	ctx, span := trace.StartSpan(ctx, "start")
-	process, err := container.Run(ctx, t.processSpec())
+	spec := t.processSpec()
+	spec.Env = append(spec.Env, environment...)
+	process, err := container.Run(ctx, spec)
 	if err != nil && ctx.Err() != nil {
 		// It may have come as far as to run.
 		err = errors.Join(err, container.Stop(t.force, 0))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,23 @@ func TestUsageOfATask(t *testing.T) {
 	}
 	if len(system.SysUsage) == 0 || system.SysUsage[0].CPUStat == nil {
 		t.Errorf("the machine was not sampled: %+v", system)
+	}
+}
+
+// The samples of the machine that an engine has taken outlive it.
+func TestSystemUsageOfABuildThatIsResumed(t *testing.T) {
+	s := newServer(t)
+	s.options.System = usage.OpenSystem()
+	s.start()
+	id := s.create(script("a", "while [ ! -e /done ]; do sleep 0.01; done")).ID
+	isSystem := func(event eventlog.Event) bool { return event.Kind == api.EventSystem }
+	before := len(s.await(id, isSystem))
+	s.stop()
+	s.start()
+	s.inContainer(id, "a", "touch /done")
+	_, events := s.finished(id)
+	if !isSystem(events[before-1]) || !slices.ContainsFunc(events[before:], isSystem) {
+		t.Errorf("the samples of one of two engines are not in the log:\n%s", tell(t, events))
 	}
 }
 

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver named sqlite
 )
 
 //go:embed migrations/*.sql
@@ -79,16 +78,10 @@ func Open(ctx context.Context, path string) (*Database, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	db := &Database{}
-	if db.writer, err = sql.Open("sqlite", dataSource(path)); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
-	}
+	db := &Database{writer: openTraced(dataSource(path)), reader: openTraced(dataSource(path, "query_only(1)"))}
 	db.writer.SetMaxOpenConns(1)
 	if err := migrate(ctx, db.writer, path); err != nil {
-		return nil, errors.Join(err, db.writer.Close())
-	}
-	if db.reader, err = sql.Open("sqlite", dataSource(path, "query_only(1)")); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.writer.Close())
+		return nil, errors.Join(err, db.Close())
 	}
 	db.reader.SetMaxOpenConns(readers)
 	db.reader.SetMaxIdleConns(readers)

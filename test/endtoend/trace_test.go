@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -99,4 +100,36 @@ func TestKilledForMemory(t *testing.T) {
 	if sample.MemoryStat == nil || sample.MemoryStat.OomKillEvents == nil || *sample.MemoryStat.OomKillEvents == 0 {
 		t.Errorf("the sample knows of no kill: %+v", sample.MemoryStat)
 	}
+}
+
+// A hijack session has a span on both sides, and is told what its own processes used.
+func TestTraceAndUsageOfASession(t *testing.T) {
+	s := startServer(t)
+	s.midge("execute", "-c", s.script("task", "exit 1", "")).want(t, 1)
+	r := s.midge("hijack", "-b", "1", "--trace", "--usage", "--", "sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo $TRACEPARENT; exit 3")
+	r.want(t, 3, "session", "hijack", "start hijack session", "exit 3", "hijack sh", "this command")
+	id, _, _ := strings.Cut(strings.TrimPrefix(r.stdout, "00-"), "-")
+	if !strings.Contains(r.stderr, "trace "+id) {
+		t.Errorf("the command in the session was told the trace %q", id)
+	}
+	r = s.midge("hijack", "-b", "1", "--usage=json", "--", "sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+	r.want(t, 0)
+	var used api.BuildUsage
+	if err := json.Unmarshal([]byte(r.stderr), &used); err != nil {
+		t.Fatalf("%v: %s", err, r.stderr)
+	}
+	if used.Client == nil || len(used.Steps) != 1 || used.Steps[0].Session == "" {
+		t.Fatalf("the usage is %+v", used)
+	}
+	sample := last(t, used.Steps[0])
+	if sample.CPUStat == nil || *sample.CPUStat.UsageNanos == 0 || sample.NetStat != nil {
+		t.Errorf("the session's sample is %+v", sample)
+	}
+	eventually(t, "both sessions are in the usage of the build", func() error {
+		r := s.midge("usage", "1")
+		if n := strings.Count(r.stdout, "hijack sh"); n != 2 || !strings.Contains(r.stdout, "slowest part: task one-off") {
+			return errors.New(r.stdout)
+		}
+		return nil
+	})
 }

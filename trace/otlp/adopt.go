@@ -16,12 +16,13 @@ const Origin attribute.Key = "midge.origin"
 
 // Adopt puts spans that a task sent below the span that ran it: they become part of
 // its trace whatever trace they said they were of, and those without a parent get it
-// as theirs. A parent may still come, for it ends after its children; until then, and
-// if it never does, Origin tells where its children belong.
+// as theirs, as do those whose parent is above, the span that it is itself below. A
+// parent may still come, for it ends after its children; until then, and if it never
+// does, Origin tells where its children belong.
 //
 // Attributes that only midge may set are taken off, spans that say they are that
 // span are left out.
-func Adopt(spans []Span, traceID trace.TraceID, parent trace.SpanID) []Span {
+func Adopt(spans []Span, traceID trace.TraceID, parent, above trace.SpanID) []Span {
 	adopted := make([]Span, 0, len(spans))
 	resources := map[*Resource]*Resource{}
 	for _, span := range spans {
@@ -29,7 +30,7 @@ func Adopt(spans []Span, traceID trace.TraceID, parent trace.SpanID) []Span {
 			continue
 		}
 		span.TraceID = traceID
-		if !span.ParentID.IsValid() || span.ParentID == span.SpanID {
+		if !span.ParentID.IsValid() || span.ParentID == span.SpanID || span.ParentID == above {
 			span.ParentID = parent
 		}
 		span.Attributes = append(withoutReserved(span.Attributes), Origin.String(parent.String()))

@@ -209,18 +209,19 @@ func TestLimitsCutASpan(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
-	traceID, run := trace.TraceID{7}, trace.SpanID{77}
+	traceID, run, task := trace.TraceID{7}, trace.SpanID{77}, trace.SpanID{66}
 	spans := []Span{
 		{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, Name: "its own root"},
 		{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, ParentID: trace.SpanID{1}, Name: "child"},
 		{TraceID: traceID, SpanID: trace.SpanID{3}, ParentID: run, Name: "knows its parent"},
 		{TraceID: traceID, SpanID: run, Name: "says it is the run"},
 		{TraceID: traceID, SpanID: trace.SpanID{4}, ParentID: trace.SpanID{4}, Name: "its own parent"},
+		{TraceID: traceID, SpanID: trace.SpanID{6}, ParentID: task, Name: "knows the one above"},
 		{TraceID: traceID, SpanID: trace.SpanID{5}, ParentID: trace.SpanID{99}, Name: "parent comes later",
 			Attributes: []attribute.KeyValue{attribute.String("midge.level", "debug"), attribute.String("kept", "x")},
 			Resource:   &Resource{Attributes: []attribute.KeyValue{attribute.String("midge.x", "y")}}},
 	}
-	got := Adopt(spans, traceID, run)
+	got := Adopt(spans, traceID, run, task)
 	parents := map[string]trace.SpanID{}
 	for _, span := range got {
 		parents[span.Name] = span.ParentID
@@ -232,7 +233,7 @@ func TestAdopt(t *testing.T) {
 		}
 	}
 	want := map[string]trace.SpanID{
-		"its own root": run, "child": {1}, "knows its parent": run, "its own parent": run, "parent comes later": {99},
+		"its own root": run, "child": {1}, "knows its parent": run, "its own parent": run, "knows the one above": run, "parent comes later": {99},
 	}
 	if diff := cmp.Diff(want, parents); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -241,7 +242,7 @@ func TestAdopt(t *testing.T) {
 	if len(last.Attributes) != 2 || len(last.Resource.Attributes) != 0 {
 		t.Errorf("attributes that are midge's stay: %v, %v", last.Attributes, last.Resource.Attributes)
 	}
-	if len(spans[5].Attributes) != 2 || spans[5].Attributes[0].Key != "midge.level" {
+	if len(spans[6].Attributes) != 2 || spans[6].Attributes[0].Key != "midge.level" {
 		t.Error("the spans given were changed")
 	}
 }

@@ -20,7 +20,6 @@ var noted = []struct {
 	{trace.FilesKey, func(v attribute.Value) string { return counted(v.AsInt64(), "file") }},
 	{trace.BytesKey, func(v attribute.Value) string { return formatBytes(v.AsInt64()) }},
 	{trace.ReasonKey, attribute.Value.String},
-	{trace.DroppedKey, func(v attribute.Value) string { return v.String() + " more were dropped" }},
 }
 
 func counted(n int64, what string) string {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"midge/trace"
 	"midge/trace/otlp"
 )
 
@@ -30,7 +31,8 @@ type Options struct {
 	UTF8 bool
 	// Color marks failures and the critical path with colours.
 	Color bool
-	// Dropped is how many spans of the trace are known to be missing.
+	// Dropped is how many spans of the trace are missing, beside those that the spans
+	// themselves tell of.
 	Dropped int
 }
 
@@ -49,6 +51,7 @@ func (o Options) withDefaults() Options {
 // Draw draws a trace. Without spans it says so.
 func Draw(w io.Writer, spans []otlp.Span, options Options) error {
 	options = options.withDefaults()
+	options.Dropped += dropped(spans)
 	t := newTree(spans)
 	if len(t.roots) == 0 {
 		_, err := io.WriteString(w, "the trace has no spans\n")
@@ -73,6 +76,17 @@ func Draw(w io.Writer, spans []otlp.Span, options Options) error {
 	return out.Flush()
 }
 
+// dropped counts the spans below others for which there was no room.
+func dropped(spans []otlp.Span) int {
+	count := 0
+	for i := range spans {
+		if value, ok := spans[i].Attribute(trace.DroppedKey); ok {
+			count += int(max(0, value.AsInt64()))
+		}
+	}
+	return count
+}
+
 // prepare makes of the spans what is to be shown of them.
 func (t *tree) prepare(options Options) {
 	t.correctClocks()
@@ -89,26 +103,40 @@ func (t *tree) prepare(options Options) {
 	}
 }
 
-// Slowest gives the name of the span on the critical path that took the longest
-// without waiting for one below it, "" when there is none.
-func Slowest(spans []otlp.Span) string {
+// Part is a part of a trace.
+type Part struct {
+	Name string // as a terminal can show it, "" for none
+	// Took is how long it took without waiting for what is below it.
+	Took time.Duration
+	// Running tells that it is what ran a task, or what the task itself told of.
+	Running bool
+}
+
+// Slowest gives the span on the critical path that took the longest without waiting
+// for one below it.
+func Slowest(spans []otlp.Span) Part {
 	t := newTree(spans)
 	t.correctClocks()
 	t.confineTasks()
 	t.hideDetails()
 	t.measure()
 	t.markCriticalPath()
-	var slowest *node
-	var longest time.Duration
+	var slowest Part
 	for n := range t.all() {
-		if own := n.own(); n.critical && own > longest {
-			slowest, longest = n, own
+		if own := n.own(); n.critical && own > slowest.Took {
+			slowest = Part{n.name, own, n.isRunning()}
 		}
 	}
-	if slowest == nil {
-		return ""
+	return slowest
+}
+
+func (n *node) isRunning() bool {
+	for above := n; above != nil; above = above.parent {
+		if above.name == "run" && !above.task {
+			return true
+		}
 	}
-	return slowest.name
+	return false
 }
 
 func (p *picture) header(t *tree) {
