@@ -134,6 +134,16 @@ func (c *Client) Stop(ctx context.Context, grace time.Duration) error {
 	return err
 }
 
+// Root opens the container's root directory as its processes see it; O_PATH is all that
+// it is open for. It is ErrDown, or an *Error of ErrorGone, when the container is down.
+func (c *Client) Root(ctx context.Context) (*os.File, error) {
+	r, err := c.call(ctx, request{Operation: opRoot})
+	if err == nil && r.root == nil {
+		err = errors.New("the container's supervisor gave no root directory")
+	}
+	return r.root, err
+}
+
 // Processes lists the ids of all processes that were started.
 func (c *Client) Processes() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(c.dir, processDir))
@@ -271,6 +281,9 @@ func (c *Client) over(ctx context.Context, conn *frame.Conn, typ byte, payload [
 		return response{}, fmt.Errorf("the container's supervisor answered with a frame of type %q", f.Type)
 	}
 	var r response
+	if len(f.Files) == 1 {
+		r.root = f.Files[0]
+	}
 	if err := json.Unmarshal(f.Payload, &r); err != nil {
 		return response{}, fmt.Errorf("decode the answer of the container's supervisor: %w", err)
 	}
@@ -278,6 +291,9 @@ func (c *Client) over(ctx context.Context, conn *frame.Conn, typ byte, payload [
 		return r, r.Error
 	}
 	if !stop() { // conn was closed, or is about to be
+		if r.root != nil {
+			r.root.Close()
+		}
 		return response{}, ctx.Err()
 	}
 	return r, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"midge/agent/pid1"
@@ -30,6 +31,7 @@ const (
 	opResize     = "resize"
 	opSignal     = "signal"
 	opStop       = "stop"
+	opRoot       = "root"
 )
 
 type request struct {
@@ -46,6 +48,8 @@ type response struct {
 	Error *Error `json:"error,omitempty"`
 	// Offset is how many bytes of input the process has been given.
 	Offset int64 `json:"offset,omitempty"`
+	// root comes along as an open file, in answer to opRoot.
+	root *os.File
 }
 
 // A Process says what to run.

@@ -51,7 +51,7 @@ func (s *supervisor) serve(c *net.UnixConn) {
 		}
 		r, gone, err := s.handle(conn, f)
 		r.Error = errorOf(err)
-		if err := conn.Send(frameResponse, encode(r)); err != nil {
+		if err := r.send(conn); err != nil {
 			return
 		}
 		if gone != nil {
@@ -59,6 +59,15 @@ func (s *supervisor) serve(c *net.UnixConn) {
 			return
 		}
 	}
+}
+
+// send sends the response, and closes what comes along.
+func (r response) send(conn *frame.Conn) error {
+	if r.root == nil {
+		return conn.Send(frameResponse, encode(r))
+	}
+	defer r.root.Close()
+	return conn.Send(frameResponse, encode(r), r.root)
 }
 
 // handle does what a frame asks. When gone is not nil the connection is being
@@ -80,6 +89,10 @@ func (s *supervisor) handle(conn *frame.Conn, f frame.Frame) (r response, gone <
 		if q.Operation == opFollow || q.Operation == opWait {
 			gone, err = s.follow(conn, q)
 			return response{}, gone, err
+		}
+		if q.Operation == opRoot {
+			r.root, err = s.openRoot()
+			return r, nil, err
 		}
 		return response{}, nil, s.do(q)
 	default:

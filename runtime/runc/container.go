@@ -59,8 +59,7 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtim
 		if err == nil {
 			return c.process(spec.ID), nil
 		}
-		if refused := (*agent.Error)(nil); !errors.Is(err, agent.ErrDown) &&
-			!(errors.As(err, &refused) && refused.Kind == agent.ErrorGone) {
+		if !down(err) {
 			return nil, c.explain(err)
 		}
 		if err := c.revive(ctx); err != nil {
