@@ -68,9 +68,17 @@ type Config struct {
 	StopGrace time.Duration
 	// CollectGrace is how long a container stays after its build has finished.
 	CollectGrace time.Duration
+	// CollectEvery is how often containers are looked for that nobody needs any more; 0
+	// is every half minute.
+	CollectEvery time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is kept for
 	// who wants to look into it.
 	HoldFailed time.Duration
+	// MaxHold is the longest that a container is held at once; 0 is a week.
+	MaxHold time.Duration
+	// MaxHeld is how many containers of a team are held at once; when there are more the
+	// oldest is let go. 0 is no bound.
+	MaxHeld int
 
 	// UploadGrace is how long an upload may pause, and what was uploaded stays before an
 	// artifact is made of it; 0 is one hour.
@@ -95,6 +103,12 @@ const DefaultConcourseVersion = "8.2.0"
 func (c Config) withDefaults() Config {
 	if c.AuthDuration == 0 {
 		c.AuthDuration = 24 * time.Hour
+	}
+	if c.CollectEvery == 0 {
+		c.CollectEvery = 30 * time.Second
+	}
+	if c.MaxHold == 0 {
+		c.MaxHold = defaultMaxHold
 	}
 	if c.ConcourseVersion == "" {
 		c.ConcourseVersion = DefaultConcourseVersion

@@ -125,10 +125,10 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.openWorkers(ctx); err != nil {
 		return err
 	}
+	s.openEngine()
 	if err := s.openSessions(ctx); err != nil {
 		return err
 	}
-	s.openEngine()
 	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
 	s.http = &http.Server{
 		Handler:           trace.Handler(s.routes()),
@@ -191,7 +191,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	recorder := newHijackRecorder(s.database, s.logs, s.log)
+	recorder := newHijackRecorder(s.logs, s.engine.Use, s.log)
 	s.onClose(func() error { recorder.close(); return nil })
 	s.sessions, err = hijack.Open(hijack.Config{
 		Dir:      dir,
@@ -210,7 +210,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 }
 
 func (s *Server) openEngine() {
-	s.parts.expect(partContainerCollection, collectInterval)
+	s.parts.expect(partContainerCollection, s.config.CollectEvery)
 	s.engine = engine.New(engine.Options{
 		State:           s.database,
 		Logs:            s.logs,
@@ -222,9 +222,11 @@ func (s *Server) openEngine() {
 		DefaultLimits:   s.config.DefaultLimits,
 		MaxLimits:       s.config.MaxLimits,
 		StopGrace:       s.config.StopGrace,
-		CollectEvery:    collectInterval,
+		CollectEvery:    s.config.CollectEvery,
 		CollectGrace:    s.config.CollectGrace,
 		HoldFailed:      s.config.HoldFailed,
+		MaxHeld:         s.config.MaxHeld,
+		InUse:           s.inUse,
 		Finished:        s.metrics.finished,
 		Collected: func(began time.Time, err error) {
 			s.parts.report(partContainerCollection, began, nil, err)
@@ -233,9 +235,6 @@ func (s *Server) openEngine() {
 		Logger: s.log,
 	})
 }
-
-// collectInterval is how often what is no longer needed is removed from workers.
-const collectInterval = 30 * time.Second
 
 // Serve answers requests until Shutdown, which makes it return nil, or until a
 // listener fails.
