@@ -134,6 +134,20 @@ func (c *Client) Stop(ctx context.Context, grace time.Duration) error {
 	return err
 }
 
+// Root opens the container's root directory as its processes see it; O_PATH is all that
+// it is open for. It is ErrDown, or an *Error of ErrorGone, when the container is down.
+func (c *Client) Root(ctx context.Context) (*os.File, error) {
+	r, err := c.call(ctx, request{Operation: opRoot})
+	if err != nil {
+		return nil, err
+	}
+	if len(r.files) != 1 {
+		r.closeFiles()
+		return nil, fmt.Errorf("the container's supervisor gave %d root directories", len(r.files))
+	}
+	return r.files[0], nil
+}
+
 // Processes lists the ids of all processes that were started.
 func (c *Client) Processes() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(c.dir, processDir))

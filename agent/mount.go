@@ -53,7 +53,7 @@ func makeMounts(config Config, namespaces Namespaces, then func() error) error {
 	if err := setStage(config.Stage); err != nil {
 		return err
 	}
-	return asRoot(config.RootUID, config.RootGID, func() error {
+	return As(config.RootUID, config.RootGID, func() error {
 		for _, m := range config.Mounts {
 			if err := m.mount(namespaces.Users); err != nil {
 				return err
@@ -66,10 +66,10 @@ func makeMounts(config Config, namespaces Namespaces, then func() error) error {
 	})
 }
 
-// asRoot has f use files as a container's root with those numbers, and with all the
-// rights that the machine's root has. An overlay goes on as who has mounted it, and
-// where owners are shifted the machine's root is nobody, who may not write.
-func asRoot(uid, gid int, f func() error) error {
+// As has f use files as the user with those numbers, and with all the rights that the
+// machine's root has: what f makes is the user's. An overlay goes on as who has mounted
+// it, and where owners are shifted the machine's root is nobody, who may not write.
+func As(uid, gid int, f func() error) error {
 	if uid == 0 && gid == 0 {
 		return f()
 	}

@@ -32,6 +32,7 @@ const (
 	opSignal     = "signal"
 	opListen     = "listen"
 	opStop       = "stop"
+	opRoot       = "root"
 )
 
 type request struct {

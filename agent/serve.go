@@ -88,6 +88,9 @@ func (s *supervisor) handle(conn *frame.Conn, f frame.Frame) (r response, gone <
 		case opListen:
 			r.files, err = s.listen(q.Process)
 			return r, nil, err
+		case opRoot:
+			r.files, err = s.openRoot()
+			return r, nil, err
 		}
 		return response{}, nil, s.do(q)
 	default:

@@ -291,6 +291,33 @@ func (s *supervisor) runProcess(spec Process) error {
 	return err
 }
 
+// openRoot opens the container's root directory as its processes see it, with all that
+// is mounted there. When the container is going it waits until that is down.
+func (s *supervisor) openRoot() ([]*os.File, error) {
+	root, err := s.tryOpenRoot()
+	if e := errorOf(err); e != nil && e.Kind == ErrorGone {
+		<-s.down
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []*os.File{root}, nil
+}
+
+func (s *supervisor) tryOpenRoot() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Until the container is being stopped the first process's number is its own.
+	if s.stopping {
+		return nil, errStopping
+	}
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", s.container.pid), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, errStopping
+	}
+	return root, err
+}
+
 func (s *supervisor) startProcess(spec Process) error {
 	s.starting.RLock()
 	defer s.starting.RUnlock()

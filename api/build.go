@@ -138,6 +138,13 @@ type Container struct {
 	WorkingDirectory string `json:"working_directory,omitempty"`
 	User             string `json:"user,omitempty"`
 	ExpiresIn        string `json:"expires_in,omitempty"`
+
+	// HeldBy is who asked for it to be kept. Only midge knows it, and what follows.
+	HeldBy string `json:"held_by,omitempty"`
+	// GoneAt is when a container was removed whose State is gone, in Unix seconds, and
+	// GoneReason why, as the end of a sentence about it.
+	GoneAt     int64  `json:"gone_at,omitempty"`
+	GoneReason string `json:"gone_reason,omitempty"`
 }
 
 // Volume is one volume as the volumes endpoint gives it.

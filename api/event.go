@@ -137,7 +137,8 @@ type WaitingEvent struct {
 	Ahead  int    `json:"ahead"`
 }
 
-// HoldEvent tells that a step's container is held until a time, or let go.
+// HoldEvent tells that a step's container is held until a time, or let go. Without
+// Container it is about those that the build will make.
 type HoldEvent struct {
 	Time      int64  `json:"time"`
 	Origin    Origin `json:"origin"`

@@ -197,6 +197,10 @@ type TaskPlan struct {
 	// TTY asks for a terminal (true) or separate stdout and stderr (false).
 	// Absent, as in fly's plans, it means a terminal. Only midge knows it.
 	TTY *bool `json:"tty,omitempty"`
+
+	// Hold is how long the container is kept when the task does not succeed, like 2h;
+	// 0 does not keep it, and "" leaves that to the server. Only midge knows it.
+	Hold string `json:"hold,omitempty"`
 }
 
 // ArtifactInputPlan makes an uploaded artifact known in the build under Name.

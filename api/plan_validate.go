@@ -154,6 +154,9 @@ func (v *planValidator) task(p *Plan) {
 	report := func(field, format string, args ...any) {
 		v.report(p, "%s", fmt.Sprintf(format, args...))
 	}
+	if hold, err := time.ParseDuration(task.Hold); task.Hold != "" && (err != nil || hold < 0) {
+		v.report(p, "its container is to be held for %q: write a duration as in 2h, or 0", task.Hold)
+	}
 	task.Limits.check(report, "container_limits")
 	checkParams(report, "params", task.Params)
 	if task.Config == nil {

@@ -49,6 +49,16 @@ func (c *Client) Containers(ctx context.Context, filter ContainerFilter) ([]api.
 	return containers, err
 }
 
+// GoneContainers lists the containers of a build of the client's team that were removed;
+// only a midge knows them.
+func (c *Client) GoneContainers(ctx context.Context, build int) ([]api.Container, error) {
+	query := ContainerFilter{BuildID: build}.query()
+	query.Set("state", "gone")
+	var containers []api.Container
+	err := c.call(ctx, request{method: http.MethodGet, path: c.teamPath("containers"), query: query}, &containers)
+	return containers, err
+}
+
 // Container gives one container of the client's team by its handle.
 func (c *Client) Container(ctx context.Context, handle string) (api.Container, error) {
 	var container api.Container

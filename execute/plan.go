@@ -31,7 +31,7 @@ func (e *Execution) plan(info api.Info, artifacts map[string]int) api.Plan {
 	}}
 	if info.Midge != nil {
 		outputs = outputNames(e.config)
-		run.Task.TTY = &e.request.TTY
+		run.Task.TTY, run.Task.Hold = &e.request.TTY, e.request.Hold
 	}
 	plan := api.Plan{Do: []api.Plan{fetch, run}}
 	if len(outputs) > 0 {

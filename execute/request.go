@@ -38,6 +38,9 @@ type Request struct {
 	Tags       []string // of the worker
 	// TTY asks for a terminal for the task. A Concourse gives one in any case.
 	TTY bool
+	// Hold is how long the task's container is kept when it does not succeed, as
+	// api.TaskPlan has it. A Concourse does as it likes.
+	Hold string
 	// Background leaves the build running as soon as it is created.
 	Background bool
 

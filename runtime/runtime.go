@@ -189,6 +189,9 @@ type Container interface {
 	// output's or cache's Path as it stands there), or a *NotFoundError.
 	Volume(ctx context.Context, path string) (Volume, error)
 
+	// Files are the container's files.
+	Files() Files
+
 	// KeepCaches makes what is now in the container's cache directories the
 	// content of their keys.
 	KeepCaches(ctx context.Context) error
@@ -220,6 +223,34 @@ type Listening interface {
 	// Environment is that of every process, before its own: what the image sets and,
 	// after it, the Env of the container's spec.
 	Environment(ctx context.Context) ([]string, error)
+}
+
+// Files are the files of a container as its processes see them: those of its image,
+// with inputs, outputs and caches in their places. They can be had whether processes
+// run there or not, and whatever the image has: nothing of it is used.
+//
+// A path is absolute, or relative to the container's Dir. Symbolic links on the way,
+// and at its end, are followed as they are inside; one never leaves the container,
+// whatever links are in it. What the kernel shows as files, in /proc and /sys, is left
+// out. A path that is not there is a *NotFoundError of the kind "path".
+type Files interface {
+	// List describes what a directory has, in the order of names, or what else lies
+	// at path, alone. Links in a directory are described, not followed.
+	List(ctx context.Context, path string) ([]api.File, error)
+
+	// StreamOut gives what lies at path as Artifact.StreamOut does.
+	StreamOut(ctx context.Context, path string) (io.ReadCloser, error)
+
+	// StreamIn unpacks a tar stream in the directory at path as Volume.StreamIn does.
+	// What is made belongs to whom the directory does.
+	StreamIn(ctx context.Context, path string, tar io.Reader) error
+
+	// Changes gives what differs, in the order of paths, from what the container was
+	// given: from its image, and from its inputs. Outputs and caches are not looked
+	// at, nor is what the worker itself puts into every container. A directory that
+	// is new comes with all below it, one that was removed comes alone. A file that
+	// was written with what it had already is no change, and neither is its time.
+	Changes(ctx context.Context) ([]api.FileChange, error)
 }
 
 // ProcessSpec says what to run in a container.

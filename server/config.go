@@ -88,6 +88,11 @@ type Config struct {
 	// HoldFailed is how long the container of a task that did not succeed is kept for
 	// who wants to look into it.
 	HoldFailed time.Duration
+	// MaxHold is the longest that a container is held at once; 0 is a week.
+	MaxHold time.Duration
+	// MaxHeld is how many containers of a team are held at once; when there are more the
+	// oldest is let go. 0 is no bound.
+	MaxHeld int
 
 	// UploadGrace is how long an upload may pause, and what was uploaded stays before an
 	// artifact is made of it; 0 is one hour.
@@ -115,6 +120,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CollectInterval == 0 {
 		c.CollectInterval = defaultCollectInterval
+	}
+	if c.MaxHold == 0 {
+		c.MaxHold = defaultMaxHold
 	}
 	if c.ConcourseVersion == "" {
 		c.ConcourseVersion = DefaultConcourseVersion

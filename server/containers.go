@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,6 +21,10 @@ func (s *Server) listContainers(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	filter.Teams = []string{r.PathValue("team")}
+	if query.Get("state") == stateGone {
+		s.listGone(w, r, filter)
+		return
+	}
 	containers, err := s.database.Containers(r.Context(), filter)
 	if err != nil {
 		s.fail(w, r, err)
@@ -28,7 +33,7 @@ func (s *Server) listContainers(w http.ResponseWriter, r *http.Request) {
 	shown := []api.Container{}
 	for _, container := range containers {
 		if !ofPipeline(query) && selects(query, container) {
-			shown = append(shown, apiContainer(container))
+			shown = append(shown, s.apiContainer(container))
 		}
 	}
 	answer(w, http.StatusOK, shown)
@@ -54,9 +59,8 @@ func containerFilter(query url.Values) (state.ContainerFilter, error) {
 
 // selects tells whether the parts of the query that are no columns select a container.
 func selects(query url.Values, container state.Container) bool {
-	shown := apiContainer(container)
 	for parameter, value := range map[string]string{
-		"handle": shown.ID, "attempt": shown.Attempt, "worker_name": shown.WorkerName, "state": shown.State,
+		"handle": container.Handle, "attempt": "", "worker_name": container.Worker, "state": container.State,
 	} {
 		if wanted := query.Get(parameter); wanted != "" && wanted != value {
 			return false
@@ -75,7 +79,7 @@ func ofPipeline(query url.Values) bool {
 	return false
 }
 
-func apiContainer(container state.Container) api.Container {
+func (s *Server) apiContainer(container state.Container) api.Container {
 	shown := api.Container{
 		ID:               container.Handle,
 		WorkerName:       container.Worker,
@@ -89,10 +93,68 @@ func apiContainer(container state.Container) api.Container {
 	if container.BuildID != 0 {
 		shown.BuildName = strconv.Itoa(container.BuildID)
 	}
-	if held := time.Until(container.HeldUntil); held > 0 {
-		shown.ExpiresIn = held.Round(time.Second).String()
+	if until := s.keptUntil(container); time.Until(until) > 0 {
+		shown.ExpiresIn = time.Until(until).Round(time.Second).String()
+	}
+	if time.Until(container.HeldUntil) > 0 {
+		shown.HeldBy = container.HeldBy
 	}
 	return shown
+}
+
+// keptUntil gives until when a container is kept at the least; zero while its task runs
+// and nobody holds it.
+func (s *Server) keptUntil(container state.Container) time.Time {
+	until := container.HeldUntil
+	if grace := container.FinishedAt.Add(s.config.CollectGrace); !container.FinishedAt.IsZero() && grace.After(until) {
+		until = grace
+	}
+	return until
+}
+
+// stateGone is the state of containers that were removed, which are only shown to who
+// asks for them.
+const stateGone = "gone"
+
+// listGone gives the containers of a build of the team that were removed.
+func (s *Server) listGone(w http.ResponseWriter, r *http.Request, filter state.ContainerFilter) {
+	gone, err := s.database.GoneContainers(r.Context(), r.PathValue("team"), filter.BuildID)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	shown := []api.Container{}
+	for _, container := range gone {
+		if filter.StepName != "" && filter.StepName != container.StepName || filter.Type != "" && filter.Type != container.Type {
+			continue
+		}
+		shown = append(shown, api.Container{
+			ID:         container.Handle,
+			State:      stateGone,
+			Type:       container.Type,
+			StepName:   container.StepName,
+			BuildID:    container.BuildID,
+			BuildName:  strconv.Itoa(container.BuildID),
+			GoneAt:     container.At.Unix(),
+			GoneReason: container.Reason,
+		})
+	}
+	answer(w, http.StatusOK, shown)
+}
+
+// failForMissing answers a request for a container that has no row.
+func (s *Server) failForMissing(w http.ResponseWriter, r *http.Request, handle string) {
+	gone, err := s.database.GoneContainer(r.Context(), handle)
+	missing := (*state.NotFoundError)(nil)
+	switch {
+	case errors.As(err, &missing), err == nil && gone.Team != r.PathValue("team"):
+		notFound(w, "container %s", handle)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		answer(w, http.StatusNotFound, map[string][]string{"errors": {fmt.Sprintf("the container %s, of the step %s of build %d, was removed at %s: %s; %s",
+			handle, gone.StepName, gone.BuildID, shownTime(gone.At), gone.Reason, howToHold)}})
+	}
 }
 
 // containerOfPath gives the container of the path, or else answers the request. One
@@ -100,6 +162,10 @@ func apiContainer(container state.Container) api.Container {
 func (s *Server) containerOfPath(w http.ResponseWriter, r *http.Request) (state.Container, bool) {
 	handle := r.PathValue("container")
 	container, err := s.database.Container(r.Context(), handle)
+	if missing := (*state.NotFoundError)(nil); errors.As(err, &missing) {
+		s.failForMissing(w, r, handle)
+		return state.Container{}, false
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return state.Container{}, false
@@ -113,6 +179,6 @@ func (s *Server) containerOfPath(w http.ResponseWriter, r *http.Request) (state.
 
 func (s *Server) getContainer(w http.ResponseWriter, r *http.Request) {
 	if container, ok := s.containerOfPath(w, r); ok {
-		answer(w, http.StatusOK, apiContainer(container))
+		answer(w, http.StatusOK, s.apiContainer(container))
 	}
 }

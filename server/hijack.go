@@ -42,6 +42,16 @@ func (s *Server) hijackContainer(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// inUse tells whether somebody is in a container.
+func (s *Server) inUse(handle string) bool {
+	for _, session := range s.sessions.List() {
+		if session.Container == handle && session.Clients > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // findContainer gives the container of a handle, or a *runtime.NotFoundError.
 func (s *Server) findContainer(ctx context.Context, handle string) (runtime.Container, error) {
 	row, err := s.database.Container(ctx, handle)

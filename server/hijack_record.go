@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
 	"midge/api"
 	"midge/hijack"
+	"midge/server/engine"
 	"midge/server/eventlog"
 	"midge/server/state"
 )
@@ -19,9 +21,10 @@ const useHold = 15 * time.Minute
 // keeps the container meanwhile. Whoever tells it of sessions does not wait for the
 // disk.
 type hijackRecorder struct {
-	database *state.Database
-	logs     *eventlog.Store
-	log      *slog.Logger
+	logs *eventlog.Store
+	// keep keeps a container until then.
+	keep func(ctx context.Context, handle string, until time.Time, by string) error
+	log  *slog.Logger
 
 	mu     sync.Mutex
 	queue  []func(context.Context) error
@@ -30,14 +33,14 @@ type hijackRecorder struct {
 	done   chan struct{}
 }
 
-func newHijackRecorder(database *state.Database, logs *eventlog.Store, log *slog.Logger) *hijackRecorder {
+func newHijackRecorder(logs *eventlog.Store, keep func(context.Context, string, time.Time, string) error, log *slog.Logger) *hijackRecorder {
 	r := &hijackRecorder{
-		database: database,
-		logs:     logs,
-		log:      log,
-		more:     make(chan struct{}, 1),
-		closed:   make(chan struct{}),
-		done:     make(chan struct{}),
+		logs:   logs,
+		keep:   keep,
+		log:    log,
+		more:   make(chan struct{}, 1),
+		closed: make(chan struct{}),
+		done:   make(chan struct{}),
 	}
 	go r.run()
 	return r
@@ -112,7 +115,11 @@ func (r *hijackRecorder) SessionEnded(session api.HijackSession, end hijack.End)
 func (r *hijackRecorder) ContainerUsed(session api.HijackSession) {
 	until := time.Now().Add(useHold)
 	r.later(func(ctx context.Context) error {
-		return r.database.HoldContainer(ctx, session.Container, until, session.User)
+		err := r.keep(ctx, session.Container, until, session.User)
+		if missing := (*state.NotFoundError)(nil); errors.As(err, &missing) || errors.Is(err, engine.ErrShutdown) {
+			return nil // it went with the container, or goes on with the next server
+		}
+		return err
 	})
 }
 

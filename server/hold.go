@@ -2,89 +2,102 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"midge/api"
-	"midge/server/eventlog"
+	"midge/server/engine"
 	"midge/server/state"
 )
 
-// maxHold is the longest time that a container is held at once.
-const maxHold = 7 * 24 * time.Hour
+// defaultMaxHold is the longest time that a container is held at once, unless the
+// configuration says otherwise.
+const defaultMaxHold = 7 * 24 * time.Hour
+
+// howToHold says how the next container is kept for longer.
+const howToHold = "to keep the next one for longer: midge execute --hold 2h, or midge hold BUILD while it is there"
 
 // holdBuild keeps the containers of a build for the time in the query.
 func (s *Server) holdBuild(w http.ResponseWriter, r *http.Request) {
 	duration, err := time.ParseDuration(r.URL.Query().Get("for"))
-	if err != nil || duration <= 0 || duration > maxHold {
-		fail(w, http.StatusBadRequest, "the parameter for is %q and should be a time up to %s, like 2h", r.URL.Query().Get("for"), maxHold)
+	if err != nil || duration <= 0 || duration > s.config.MaxHold {
+		fail(w, http.StatusBadRequest, "the parameter for is %q and should be a time up to %s, like 2h", r.URL.Query().Get("for"), s.config.MaxHold)
 		return
 	}
-	until := time.Now().Add(duration)
-	s.changeHold(w, r, until, func(ctx context.Context, container state.Container) error {
-		return s.database.HoldContainer(ctx, container.Handle, until, requester(r).user())
+	s.changeHold(w, r, func(ctx context.Context, build int) ([]state.Container, bool, error) {
+		return s.engine.Hold(ctx, build, duration, requester(r).user())
 	})
 }
 
 // releaseBuild lets the containers of a build go, when their grace is over too.
 func (s *Server) releaseBuild(w http.ResponseWriter, r *http.Request) {
-	s.changeHold(w, r, time.Time{}, func(ctx context.Context, container state.Container) error {
-		return s.database.ReleaseContainer(ctx, container.Handle)
+	s.changeHold(w, r, func(ctx context.Context, build int) ([]state.Container, bool, error) {
+		return s.engine.Release(ctx, build, requester(r).user())
 	})
 }
 
-// changeHold changes how long each container of the build of the path is kept, says
-// so in the build's log, and answers with the containers.
-func (s *Server) changeHold(w http.ResponseWriter, r *http.Request, until time.Time, change func(context.Context, state.Container) error) {
+// changeHold changes how long the containers of the build of the path are kept, and
+// answers with them.
+func (s *Server) changeHold(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, build int) ([]state.Container, bool, error)) {
 	build, ok := s.buildOfPath(w, r, member)
 	if !ok {
 		return
 	}
-	containers, err := s.database.Containers(r.Context(), state.ContainerFilter{BuildID: build.ID})
+	containers, ok, err := change(r.Context(), build.ID)
+	if errors.Is(err, engine.ErrShutdown) {
+		s.unavailable(w)
+		return
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if len(containers) == 0 {
-		fail(w, http.StatusConflict, "build %d has no containers: they are made when its tasks begin, and removed some time after they end", build.ID)
+	if !ok {
+		s.failForGone(w, r, build.TeamName, build.ID)
 		return
 	}
 	shown := []api.Container{}
 	for _, container := range containers {
-		if err := change(r.Context(), container); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		if err := s.sayHold(container, until, requester(r).user()); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		if container, err = s.database.Container(r.Context(), container.Handle); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		shown = append(shown, apiContainer(container))
+		shown = append(shown, s.apiContainer(container))
 	}
 	answer(w, http.StatusOK, shown)
 }
 
-// sayHold adds to a build's log that somebody holds a container until then, or lets it go.
-func (s *Server) sayHold(container state.Container, until time.Time, by string) error {
-	log, err := s.logs.Open(container.BuildID)
+// failForGone answers a request for the containers of a build that has none any more.
+func (s *Server) failForGone(w http.ResponseWriter, r *http.Request, team string, build int) {
+	gone, err := s.database.GoneContainers(r.Context(), team, build)
 	if err != nil {
-		return fmt.Errorf("note who holds container %s: %w", container.Handle, err)
+		s.fail(w, r, err)
+		return
 	}
-	defer log.Close()
-	data := api.HoldEvent{Time: time.Now().Unix(), Origin: api.Origin{ID: container.PlanID}, Container: container.Handle, By: by}
-	if !until.IsZero() {
-		data.Until = until.Unix()
+	if len(gone) == 0 {
+		fail(w, http.StatusConflict, "build %d has no containers: its tasks did not come as far as to have one, or they were removed long ago", build)
+		return
 	}
-	event := api.NewEvent(data)
-	if _, err := log.Append(eventlog.Event{Kind: event.Event, Version: event.Version, Data: event.Data}); err != nil {
-		return fmt.Errorf("note who holds container %s: %w", container.Handle, err)
+	var became []string
+	for _, container := range gone {
+		became = append(became, fmt.Sprintf("that of the step %s was removed at %s: %s", container.StepName, shownTime(container.At), container.Reason))
 	}
-	return nil
+	fail(w, http.StatusConflict, "build %d has no containers any more: %s; %s", build, strings.Join(became, "; "), howToHold)
+}
+
+func shownTime(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
+
+// checkHolds refuses a plan with a task whose container is to be held for longer than may be.
+func (s *Server) checkHolds(w http.ResponseWriter, plan *api.Plan) bool {
+	for step := range plan.All() {
+		if step.Task == nil || step.Task.Hold == "" {
+			continue
+		}
+		if hold, err := time.ParseDuration(step.Task.Hold); err == nil && hold > s.config.MaxHold {
+			fail(w, http.StatusBadRequest, "a container is to be held for %s, and this server holds one for %s at most (--max-hold)", step.Task.Hold, s.config.MaxHold)
+			return false
+		}
+	}
+	return true
 }
 
 // listSessions gives the hijack sessions in the team's containers.

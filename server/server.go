@@ -127,10 +127,10 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.openWorkers(ctx); err != nil {
 		return err
 	}
+	s.openEngine()
 	if err := s.openSessions(ctx); err != nil {
 		return err
 	}
-	s.openEngine()
 	if _, err := s.lookAtDisk(); err != nil {
 		s.log.WarnContext(ctx, "the server begins with little room", "error", err)
 	}
@@ -199,7 +199,7 @@ func (s *Server) openSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	recorder := newHijackRecorder(s.database, s.logs, s.log)
+	recorder := newHijackRecorder(s.logs, s.engine.Use, s.log)
 	s.onClose(func() error { recorder.close(); return nil })
 	s.sessions, err = hijack.Open(hijack.Config{
 		Dir:      dir,
@@ -233,6 +233,8 @@ func (s *Server) openEngine() {
 		CollectEvery:    s.config.CollectInterval,
 		CollectGrace:    s.config.CollectGrace,
 		HoldFailed:      s.config.HoldFailed,
+		MaxHeld:         s.config.MaxHeld,
+		InUse:           s.inUse,
 		Finished:        s.metrics.finished,
 		Collected: func(began time.Time, err error) {
 			s.parts.report(partContainerCollection, began, nil, err)

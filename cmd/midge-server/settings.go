@@ -70,6 +70,8 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.IntVar(&s.server.KeepBuilds, "keep-builds", 10_000, "`number` of builds of each team that are kept, with their logs, traces and artifacts; 0 for all")
 	flags.DurationVar(&s.server.ArtifactTTL, "artifact-ttl", 7*24*time.Hour, "how long an artifact is kept that no running build and no container needs; 0 for ever")
 	flags.DurationVar(&s.server.HoldFailed, "hold-failed", time.Hour, "how long the container of a task that did not succeed is kept")
+	flags.DurationVar(&s.server.MaxHold, "max-hold", 7*24*time.Hour, "how long a container is held at most when somebody asks for that")
+	flags.IntVar(&s.server.MaxHeld, "max-held", 50, "`number` of containers that a team holds at once, the oldest being let go first; 0 for no bound")
 	flags.DurationVar(&s.server.UploadGrace, "upload-grace", time.Hour, "how long an upload may pause before what has arrived is forgotten")
 	flags.Var((*memoryValue)(&s.server.MaxArtifactSize), "max-artifact-size", "most that the files of an input or output may have together, as in 2GB: `size`; 0 for no limit")
 	s.server.MinFreeSpace = 256 << 20

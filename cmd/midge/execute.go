@@ -20,6 +20,7 @@ func newExecuteCommand(p *program) *cobra.Command {
 	var request execute.Request
 	var inputs, outputs, mappings []string
 	var from string
+	var hold string
 	var logFailed bool
 	var uploads uploadFlags
 	command := &cobra.Command{
@@ -70,6 +71,9 @@ it was aborted.`,
 			}
 			request.Args, request.Directory, request.LookupEnv = args, p.directory, p.lookupEnv
 			request.TTY = p.stdout.terminal
+			if request.Hold, err = p.holdTime(hold); err != nil {
+				return err
+			}
 			view := newExecutionView(p)
 			request.UploadOptions = uploads.options(view)
 			view.log.silent = logFailed
@@ -92,6 +96,7 @@ it was aborted.`,
 	flags.StringArrayVarP(&request.Vars, "var", "v", nil, "set a variable of the task file to a string: `NAME=STRING`")
 	flags.StringArrayVarP(&request.YAMLVars, "yaml-var", "y", nil, "set a variable of the task file to a YAML value: `NAME=YAML`")
 	flags.StringArrayVarP(&request.VarFiles, "load-vars-from", "l", nil, "set variables of the task file from a YAML `file`")
+	flags.StringVar(&hold, "hold", "", "keep the container this `long` if the task does not succeed, 0 not at all (default as the server does on a terminal, else 0)")
 	flags.BoolVarP(&request.Background, "background", "b", false, "leave when the build is created, and print its id")
 	flags.BoolVar(&logFailed, "log-failed", false, "of the output, show only the last lines of a build that does not succeed")
 	return command

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"charm.land/huh/v2"
 	"github.com/spf13/pflag"
@@ -140,7 +141,13 @@ func (c containerChoice) none(ctx context.Context, from *client.Client, filter c
 	if !build.Status.Finished() {
 		return fmt.Errorf("%s yet: it is %s", what, build.Status)
 	}
-	return fmt.Errorf("%s any more: those of a finished build are removed after a while; midge hold BUILD keeps them", what)
+	gone, err := from.GoneContainers(ctx, filter.BuildID)
+	if err != nil || len(gone) == 0 { // a Concourse does not know
+		return fmt.Errorf("%s any more: those of a finished build are removed after a while; midge hold BUILD keeps them", what)
+	}
+	last := gone[len(gone)-1]
+	return fmt.Errorf("%s any more: that of the step %s was removed at %s: %s; to keep the next one for longer: midge execute --hold 2h, or midge hold BUILD while it is there",
+		what, terminal.Line(last.StepName), time.Unix(last.GoneAt, 0).Format(timeShown), terminal.Line(last.GoneReason))
 }
 
 // chooseContainer asks which of several containers is meant, or says how to name each.

@@ -18,10 +18,13 @@ func newHoldCommand(p *program) *cobra.Command {
 		Use:     "hold BUILD [DURATION]",
 		GroupID: groupBuilds,
 		Short:   "Keep the containers of a build, to hijack them later",
-		Long: `Keep the containers of a build for that long, an hour if you do not say, whether it runs,
-failed or succeeded. What a task was given stays in its container as long.`,
-		Example: "  midge hold 12 2h",
-		Args:    cobra.RangeArgs(1, 2),
+		Long: `Keep the containers of a build for that long, an hour if you do not say, whether it
+failed or succeeded; those of a build that runs are kept for that long after its end. Who
+is in a container keeps it too. What a task was given, secrets among it, stays in its
+container as long, and the events of the build say who keeps it.`,
+		Example: `  midge hold 12
+  midge hold 12 2h`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(command *cobra.Command, args []string) error {
 			duration := time.Hour
 			if len(args) == 2 {
@@ -42,6 +45,7 @@ func newReleaseCommand(p *program) *cobra.Command {
 		Use:     "release BUILD",
 		GroupID: groupBuilds,
 		Short:   "Let the containers of a build go that are held",
+		Example: "  midge release 12",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return p.changeHold(command.Context(), args[0], func(ctx context.Context, c *client.Client, build int) ([]api.Container, error) {
@@ -66,7 +70,35 @@ func (p *program) changeHold(ctx context.Context, text string, change func(conte
 	if err != nil {
 		return err
 	}
-	return answer(p, containers, containersTable)
+	return answer(p, containers, heldTable)
+}
+
+// heldTable shows how long containers are kept.
+func heldTable(containers []api.Container) table {
+	t := table{headers: []string{"build", "step", "handle", "kept for", "held by"}}
+	for _, c := range containers {
+		kept := "as long as its task runs"
+		if remaining, err := time.ParseDuration(c.ExpiresIn); err == nil {
+			kept = shortDuration(remaining)
+		}
+		t.add(cell{text: c.BuildName}, orNone(c.StepName), cell{text: c.ID}, cell{text: kept}, orNone(c.HeldBy))
+	}
+	return t
+}
+
+// holdTime gives what --hold asks for, as a plan has it. Without it the container is kept
+// for who can look into it, and not where nobody does.
+func (p *program) holdTime(flag string) (string, error) {
+	switch duration, err := time.ParseDuration(flag); {
+	case flag == "" && p.stderr.terminal:
+		return "", nil
+	case flag == "":
+		return "0", nil
+	case err != nil || duration < 0:
+		return "", fmt.Errorf("--hold is %q and should be a time like 30m or 2h, or 0", flag)
+	default:
+		return duration.String(), nil
+	}
 }
 
 // sayHeld says of a build that did not succeed how to look into its container.

@@ -22,3 +22,11 @@ func identity(info fs.FileInfo) (fileID, bool) {
 	}
 	return fileID{}, false
 }
+
+// owner gives the numbers of who owns a file, root's where that is not known.
+func owner(info fs.FileInfo) (uid, gid uint32) {
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		return sys.Uid, sys.Gid
+	}
+	return 0, 0
+}

@@ -68,8 +68,7 @@ func (c *container) whileUp(ctx context.Context, do func() error) error {
 		if err == nil {
 			return nil
 		}
-		if refused := (*agent.Error)(nil); !errors.Is(err, agent.ErrDown) &&
-			!(errors.As(err, &refused) && refused.Kind == agent.ErrorGone) {
+		if !down(err) {
 			return c.explain(err)
 		}
 		if err := c.revive(ctx); err != nil {

@@ -111,6 +111,9 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 			return err
 		}
 	}
+	if r.Made, err = w.madeFiles(r); err != nil {
+		return fmt.Errorf("look at what the container was given: %w", err)
+	}
 	return w.writeRecord(r)
 }
 
@@ -244,12 +247,21 @@ func (w *Worker) prepareInput(ctx context.Context, handle string, s *stage, v vo
 		w.hold(handle, release)
 		return prepareLayers(ctx, s, v, lower)
 	}
-	if v, err = prepareLayers(ctx, s, v, ""); err != nil {
+	lower := filepath.Join(s.dir, filepath.Base(v.Mounted)+"-lower")
+	if err := copyInput(ctx, artifact, lower); err != nil {
 		return v, err
 	}
+	return prepareLayers(ctx, s, v, lower)
+}
+
+// copyInput copies an artifact into a directory that it makes.
+func copyInput(ctx context.Context, artifact runtime.Artifact, dir string) (err error) {
 	ctx, span := trace.StartSpan(ctx, "stream input")
 	defer func() { span.End(err) }()
-	return v, copyArtifact(ctx, artifact, v.Dir, s.copyOwner())
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return copyArtifact(ctx, artifact, dir)
 }
 
 func (w *Worker) prepareOutput(handle string, s *stage, v volume) (volume, error) {

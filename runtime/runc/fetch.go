@@ -87,7 +87,7 @@ func (w *Worker) imageDir(ctx context.Context, spec runtime.ContainerSpec, dir s
 	if err := os.Mkdir(path, 0o755); err != nil {
 		return "", err
 	}
-	return path, copyArtifact(ctx, spec.Image.Artifact, path, nil)
+	return path, copyArtifact(ctx, spec.Image.Artifact, path)
 }
 
 // holdImages keeps the images of containers that an earlier worker made.

@@ -21,6 +21,9 @@ type containerRecord struct {
 	// Network is the id of its namespace on the bridge, "" when there is none.
 	Network    string `json:"network,omitempty"`
 	Privileged bool   `json:"privileged,omitempty"`
+	// Made are the files that the worker itself has put among the container's, and
+	// when they were last changed then, in nanoseconds, by path inside.
+	Made map[string]int64 `json:"made,omitempty"`
 }
 
 // A volume is a directory that a container mounts.

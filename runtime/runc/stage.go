@@ -66,14 +66,6 @@ func (w *Worker) newStage(spec runtime.ContainerSpec, dir string, namespace *net
 func (s *stage) shifts() bool { return s.mapped && s.users.shifts }
 func (s *stage) copies() bool { return s.mapped && !s.users.shifts }
 
-// copyOwner is whom files written for the container belong to, nil for root.
-func (s *stage) copyOwner() *userNamespace {
-	if s.copies() {
-		return s.users
-	}
-	return nil
-}
-
 // bindOwn puts the container's own directory on the stage.
 func (s *stage) bindOwn() {
 	s.mounts = append(s.mounts, agent.Mount{Source: s.dir, Target: s.path("own"), Mapped: s.shifts()})

@@ -14,6 +14,16 @@ import (
 // streamOut gives what lies at path in a directory as a tar stream. done is called
 // once, when the directory is no longer needed.
 func streamOut(ctx context.Context, dir, path string, done func()) (io.ReadCloser, error) {
+	tree, err := archive.OpenTree(dir)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return streamTree(ctx, tree, path, done)
+}
+
+// streamTree does it for a tree, which is its own.
+func streamTree(ctx context.Context, tree archive.Tree, path string, done func()) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	reader, writer := io.Pipe()
 	s := &tarStream{PipeReader: reader, cancel: cancel, ended: make(chan struct{})}
@@ -22,8 +32,9 @@ func streamOut(ctx context.Context, dir, path string, done func()) (io.ReadClose
 	go func() {
 		defer close(s.ended)
 		defer done()
+		defer tree.Close()
 		buffered := bufio.NewWriterSize(began, 64<<10)
-		err = archive.Write(ctx, buffered, dir, path)
+		err = archive.WriteTree(ctx, buffered, tree, path)
 		if err == nil {
 			err = buffered.Flush()
 		}
@@ -68,17 +79,17 @@ func (w *signalWriter) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// copyArtifact copies all of an artifact into a directory. owner, if not nil, has what
-// is written belong to the root of its containers.
-func copyArtifact(ctx context.Context, artifact runtime.Artifact, dir string, owner *userNamespace) error {
+// copyArtifact copies all of an artifact into a directory.
+func copyArtifact(ctx context.Context, artifact runtime.Artifact, dir string) error {
 	stream, err := artifact.StreamOut(ctx, ".")
 	if err != nil {
 		return err
 	}
-	return errors.Join(extract(ctx, stream, dir, ".", owner), stream.Close())
+	return errors.Join(archive.Extract(ctx, stream, dir, archive.Options{}), stream.Close())
 }
 
-// extract unpacks a stream at path in a directory, whose owner is as for copyArtifact.
+// extract unpacks a stream at path in a directory. owner, if not nil, has what is written
+// belong to the root of its containers.
 func extract(ctx context.Context, stream io.Reader, dir, path string, owner *userNamespace) error {
 	// The way to the directory is root's alone.
 	tree, err := archive.OpenTree(dir)

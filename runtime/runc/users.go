@@ -171,6 +171,15 @@ func (r idRange) shift(id uint32) uint32 {
 	}
 }
 
+// inside gives a container's number for the machine's. One that is not of its range
+// was not shifted, and is the same for both.
+func (r idRange) inside(id uint32) uint32 {
+	if id >= r.start && id-r.start < r.size {
+		return id - r.start
+	}
+	return id
+}
+
 // asRoot has f use files as the root of unprivileged containers.
 func (u *userNamespace) asRoot(f func() error) error {
 	goruntime.LockOSThread()

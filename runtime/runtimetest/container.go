@@ -27,6 +27,8 @@ type container struct {
 	files   *machine.FileSystem
 	machine *machine.Machine
 	mounts  []mount
+	root    *machine.Tree // of files
+	given   []given
 
 	mu        sync.Mutex
 	processes map[string]*process
@@ -60,9 +62,9 @@ func (w *Worker) newContainer(ctx context.Context, spec runtime.ContainerSpec) (
 	}
 	c := &container{
 		worker: w, spec: spec, image: image, processes: map[string]*process{},
-		files: machine.NewFileSystem(image.root),
-		env:   append(slices.Clone(image.env), spec.Env...),
-		user:  spec.User,
+		files: machine.NewFileSystem(image.root), root: image.root,
+		env:  append(slices.Clone(image.env), spec.Env...),
+		user: spec.User,
 	}
 	if c.user == "" {
 		c.user = image.user
@@ -89,6 +91,7 @@ func (w *Worker) newContainer(ctx context.Context, spec runtime.ContainerSpec) (
 	c.machine = machine.New(machine.Config{
 		Files: c.files, Hostname: hostname, Memory: spec.Limits.Memory, Programs: int(spec.Limits.Pids),
 	})
+	c.rememberGiven()
 	return c, nil
 }
 

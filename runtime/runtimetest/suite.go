@@ -54,7 +54,7 @@ func Run(t *testing.T, newWorker func(t *testing.T) runtime.Worker, options Opti
 			"Worker": workerTests, "Container": containerTests, "Process": processTests, "Output": outputTests,
 			"Input": inputTests, "Terminal": terminalTests, "Volume": volumeTests, "Archive": archiveTests,
 			"Mount": mountTests, "Cache": cacheTests, "Lifetime": lifetimeTests, "Executable": executableTests,
-			"Local": localTests, "Restart": restartTests,
+			"Local": localTests, "Restart": restartTests, "Files": filesTests,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -312,6 +312,15 @@ func wantSpecError(t *testing.T, err error, what string) {
 	var specErr *runtime.SpecError
 	if !errors.As(err, &specErr) {
 		t.Errorf("%s gave error %v (%T), want a *SpecError", what, err, err)
+	}
+}
+
+// wantTarError requires a *runtime.TarError.
+func wantTarError(t *testing.T, err error, what string) {
+	t.Helper()
+	var tarErr *runtime.TarError
+	if !errors.As(err, &tarErr) {
+		t.Errorf("%s gave error %v (%T), want a *TarError", what, err, err)
 	}
 }
 

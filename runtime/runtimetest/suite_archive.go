@@ -3,12 +3,9 @@ package runtimetest
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
-
-	"midge/runtime"
 )
 
 var archiveTests = map[string]func(*suite, *testing.T){
@@ -149,10 +146,7 @@ func (s *suite) wantRefused(t *testing.T, stream []byte) {
 	volume := s.volume(t)
 	check(t, volume.StreamIn(testContext(t), ".", tarOf(t, tarFile("before", 0o644, "kept"))))
 	err := volume.StreamIn(testContext(t), "deep/er", bytes.NewReader(stream))
-	var refused *runtime.TarError
-	if !errors.As(err, &refused) {
-		t.Errorf("the error is %v (%T), want a *TarError", err, err)
-	}
+	wantTarError(t, err, "the stream")
 	equal(t, "what was there before", fmt.Sprint(listing(streamOut(t, volume, "before"))), "before 0 644 \"kept\"\n")
 }
 

@@ -63,8 +63,12 @@ func (v *volume) StreamOut(ctx context.Context, path string) (io.ReadCloser, err
 		return nil, err
 	}
 	// What is written meanwhile is in nobody's stream.
-	tree := v.tree.Copy()
-	if _, err := tree.Stat(path); err != nil {
+	return streamTree(ctx, v.tree.Copy(), path)
+}
+
+// streamTree gives what lies at path in a tree as a tar stream.
+func streamTree(ctx context.Context, tree archive.Tree, path string) (io.ReadCloser, error) {
+	if info, err := tree.Stat(path); err != nil || !info.IsDir() && !info.Mode().IsRegular() {
 		return nil, &runtime.NotFoundError{Kind: "path", Name: path}
 	}
 	ctx, cancel := context.WithCancel(ctx)

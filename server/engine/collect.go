@@ -85,7 +85,7 @@ func (e *Engine) destroy(ctx context.Context, row state.Container) error {
 			return err
 		}
 	}
-	return e.write(func() error { return e.options.State.DeleteContainer(ctx, row.Handle) })
+	return e.write(func() error { return e.options.State.RemoveContainer(ctx, row.Handle, whyGone(row)) })
 }
 
 // markDestroying reports false for a container that is no longer due.

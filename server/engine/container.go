@@ -30,8 +30,7 @@ func (t *task) containerRow(worker string) state.Container {
 	}
 }
 
-// save writes the step with its container, which has done its work. That of a task
-// which failed or errored is held for a look inside.
+// save writes the step with its container, which has done its work and may be held.
 func (t *task) save(row state.Step) error {
 	if row.Container == "" {
 		return t.build.save(row)
@@ -46,10 +45,18 @@ func (t *task) save(row state.Step) error {
 	if !t.made && !t.reached(stageStarted) {
 		container.State = containerFailed
 	}
-	if row.State == state.StepFailed || row.State == state.StepErrored {
-		if until := row.EndedAt.Add(t.engine.options.HoldFailed); until.After(container.HeldUntil) {
-			container.HeldUntil = until
-		}
+	until, by, err := t.hold(row)
+	if err != nil {
+		return err
 	}
-	return t.engine.options.State.SaveStep(t.engine.hard, row, container)
+	if container.State == containerCreated && until.After(container.HeldUntil) {
+		container.HeldUntil, container.HeldBy = until, by
+	}
+	if err := t.engine.options.State.SaveStep(t.engine.hard, row, container); err != nil {
+		return err
+	}
+	if err := t.engine.limitHolds(t.engine.hard, container.Team); err != nil && t.engine.hard.Err() == nil {
+		t.logger.Error("more containers are held than may be", "team", container.Team, "error", err)
+	}
+	return nil
 }

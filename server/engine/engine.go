@@ -59,8 +59,13 @@ type Options struct {
 	// CollectEvery is how often what is no longer needed is removed from workers,
 	// a container CollectGrace after its build has finished.
 	CollectEvery, CollectGrace time.Duration
-	// HoldFailed is how long the container of a task that did not succeed is kept.
+	// HoldFailed is how long the container of a task that did not succeed is held,
+	// unless its plan says otherwise.
 	HoldFailed time.Duration
+	// MaxHeld is how many containers of a team are held at once; 0: no bound. InUse
+	// tells whether somebody is in a container, which then stays; nil if nobody is ever.
+	MaxHeld int
+	InUse   func(handle string) bool
 	// Finished is told of each build that has finished, and Collected of each run of
 	// Collect by the engine itself; nil if nobody is to be. They must not wait.
 	Finished  func(build api.Build)
@@ -98,6 +103,9 @@ type Engine struct {
 func New(options Options) *Engine {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.InUse == nil {
+		options.InUse = func(string) bool { return false }
 	}
 	if options.Finished == nil {
 		options.Finished = func(api.Build) {}

@@ -26,6 +26,8 @@ type Container struct {
 	// HeldUntil keeps it from garbage collection; zero when nobody holds it.
 	HeldUntil time.Time
 	HeldBy    string
+	// Released is why nobody holds it any longer, where its time was not simply over.
+	Released string
 }
 
 // ContainerFilter selects containers; zero fields select all.
@@ -38,7 +40,7 @@ type ContainerFilter struct {
 }
 
 const selectContainer = `SELECT c.handle, c.worker, t.name, c.build_id, c.plan_id, c.step_name, c.type, c.dir, c.user,
-	c.state, c.created_at, c.finished_at, c.held_until, c.held_by
+	c.state, c.created_at, c.finished_at, c.held_until, c.held_by, c.released
 	FROM containers c JOIN teams t ON t.id = c.team_id `
 
 // SaveContainer writes the container of that handle, over what was there. A team
@@ -49,11 +51,11 @@ func (db *Database) SaveContainer(ctx context.Context, container Container) erro
 
 func saveContainer(ctx context.Context, w writer, container Container) error {
 	saved, err := change(ctx, w, `INSERT OR REPLACE INTO containers
-		(handle, worker, team_id, build_id, plan_id, step_name, type, dir, user, state, created_at, finished_at, held_until, held_by)
-		SELECT ?, ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ?`,
+		(handle, worker, team_id, build_id, plan_id, step_name, type, dir, user, state, created_at, finished_at, held_until, held_by, released)
+		SELECT ?, ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM teams WHERE name = ?`,
 		container.Handle, container.Worker, container.BuildID, container.PlanID, container.StepName, container.Type,
 		container.Dir, container.User, container.State, nanoseconds(container.CreatedAt), nanoseconds(container.FinishedAt),
-		nanoseconds(container.HeldUntil), container.HeldBy, container.Team)
+		nanoseconds(container.HeldUntil), container.HeldBy, container.Released, container.Team)
 	if err == nil && !saved {
 		err = &NotFoundError{Kind: "team", Name: container.Team}
 	}
@@ -107,42 +109,11 @@ func (db *Database) Containers(ctx context.Context, filter ContainerFilter) ([]C
 	return containers, nil
 }
 
-// HoldContainer keeps a container from garbage collection until then, unless it is
-// kept for longer already. One that is not there is no error.
-func (db *Database) HoldContainer(ctx context.Context, handle string, until time.Time, by string) error {
-	_, err := db.change(ctx, `UPDATE containers SET held_until = ?, held_by = ? WHERE handle = ? AND held_until < ?`,
-		nanoseconds(until), by, handle, nanoseconds(until))
-	if err != nil {
-		return fmt.Errorf("hold container %s: %w", handle, err)
-	}
-	return nil
-}
-
-// ReleaseContainer takes back that a container is held. One that is not there is no error.
-func (db *Database) ReleaseContainer(ctx context.Context, handle string) error {
-	if _, err := db.change(ctx, `UPDATE containers SET held_until = 0, held_by = '' WHERE handle = ?`, handle); err != nil {
-		return fmt.Errorf("release container %s: %w", handle, err)
-	}
-	return nil
-}
-
-// DeleteContainer removes the row; one that is not there is no error.
-func (db *Database) DeleteContainer(ctx context.Context, handle string) error {
-	err := db.lazily(ctx, func(tx *sql.Tx) error {
-		_, err := change(ctx, tx, `DELETE FROM containers WHERE handle = ?`, handle)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("delete container %s: %w", handle, err)
-	}
-	return nil
-}
-
 func scanContainer(r row) (Container, error) {
 	var c Container
 	var created, finished, heldUntil int64
 	err := r.Scan(&c.Handle, &c.Worker, &c.Team, &c.BuildID, &c.PlanID, &c.StepName, &c.Type, &c.Dir, &c.User,
-		&c.State, &created, &finished, &heldUntil, &c.HeldBy)
+		&c.State, &created, &finished, &heldUntil, &c.HeldBy, &c.Released)
 	c.CreatedAt, c.FinishedAt, c.HeldUntil = fromNanoseconds(created), fromNanoseconds(finished), fromNanoseconds(heldUntil)
 	return c, err
 }

@@ -95,7 +95,7 @@ func TestRemoveBuildsKeepsTheNewestOfEachTeam(t *testing.T) {
 		t.Errorf("the steps %v of a build that is gone are left (%v)", steps, err)
 	}
 	removeBuilds(t, db, 2, 0)
-	if err := db.DeleteContainer(ctx, "held"); err != nil {
+	if err := db.RemoveContainer(ctx, "held", "it was let go"); err != nil {
 		t.Fatal(err)
 	}
 	removeBuilds(t, db, 2, 1)
@@ -163,7 +163,7 @@ func TestExpireArtifacts(t *testing.T) {
 	if _, err := db.FinishBuild(ctx, running.ID, api.StatusFailed, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.DeleteContainer(ctx, "held"); err != nil {
+	if err := db.RemoveContainer(ctx, "held", "it was let go"); err != nil {
 		t.Fatal(err)
 	}
 	expire(3)

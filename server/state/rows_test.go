@@ -122,7 +122,7 @@ func TestContainers(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if err := db.DeleteContainer(ctx, "z"); err != nil {
+		if err := db.RemoveContainer(ctx, "z", "nobody held it"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -131,34 +131,64 @@ func TestContainers(t *testing.T) {
 	wantNotFound(t, db.SaveContainer(ctx, Container{Handle: "n", Team: "none"}), "team")
 }
 
-func TestHoldContainer(t *testing.T) {
+func TestGoneContainers(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()
-	held := Container{Handle: "c", Team: "main", CreatedAt: time.Unix(1, 0)}
-	if err := db.SaveContainer(ctx, held); err != nil {
-		t.Fatal(err)
-	}
-	holds := []struct {
-		until  time.Time
-		by     string
-		want   time.Time
-		wantBy string
-	}{
-		{time.Unix(10, 0), "local:a", time.Unix(10, 0), "local:a"},
-		{time.Unix(9, 0), "local:b", time.Unix(10, 0), "local:a"},
-		{time.Unix(11, 0), "local:b", time.Unix(11, 0), "local:b"},
-	}
-	for _, hold := range holds {
-		if err := db.HoldContainer(ctx, "c", hold.until, hold.by); err != nil {
+	for _, c := range []Container{
+		{Handle: "z", Team: "main", BuildID: 1, StepName: "one-off", Type: "task"},
+		{Handle: "a", Team: "main", BuildID: 1, StepName: "unit", Type: "task"},
+		{Handle: "o", Team: "other", BuildID: 2},
+	} {
+		if err := db.SaveContainer(ctx, c); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := db.Container(ctx, "c"); err != nil || !got.HeldUntil.Equal(hold.want) || got.HeldBy != hold.wantBy {
-			t.Errorf("held until %v by %s (%v), want %v by %s", got.HeldUntil, got.HeldBy, err, hold.want, hold.wantBy)
+		if err := db.RemoveContainer(ctx, c.Handle, "reason of "+c.Handle); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := db.HoldContainer(ctx, "none", time.Unix(9, 0), "local:a"); err != nil {
+	if err := db.RemoveContainer(ctx, "z", "another reason"); err != nil {
 		t.Error(err)
 	}
+	gone, err := db.GoneContainers(ctx, "main", 1)
+	if err != nil || len(gone) != 2 || gone[0].Handle != "z" || gone[1].Handle != "a" {
+		t.Fatalf("got %+v, %v; want z and a in the order in which they went", gone, err)
+	}
+	if got := gone[0]; got.Reason != "reason of z" || got.StepName != "one-off" || got.Type != "task" || got.BuildID != 1 || time.Since(got.At) > time.Hour {
+		t.Errorf("got %+v", got)
+	}
+	if gone, err := db.GoneContainers(ctx, "other", 1); err != nil || len(gone) != 0 {
+		t.Errorf("another team has %+v, %v", gone, err)
+	}
+	if got, err := db.GoneContainer(ctx, "o"); err != nil || got.Team != "other" || got.BuildID != 2 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	_, err = db.GoneContainer(ctx, "none")
+	wantNotFound(t, err, "container")
+}
+
+func TestHoldBuild(t *testing.T) {
+	db := openTest(t)
+	ctx := t.Context()
+	record, _, err := db.CreateBuild(ctx, NewBuild{Team: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []BuildHold{{}, {For: 2 * time.Hour, By: "local:a"}, {}} {
+		if want != (BuildHold{}) {
+			if err := db.HoldBuild(ctx, record.ID, want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := db.BuildHold(ctx, record.ID); err != nil || got != want {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+		if err := db.HoldBuild(ctx, record.ID, BuildHold{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantNotFound(t, db.HoldBuild(ctx, 99, BuildHold{}), "build")
+	_, err = db.BuildHold(ctx, 99)
+	wantNotFound(t, err, "build")
 }
 
 func TestTokens(t *testing.T) {

@@ -6,10 +6,12 @@ import (
 	"path"
 	"syscall"
 	"time"
+
+	"midge/runtime/archive"
 )
 
-// A FileSystem is the files of a machine: a tree, and others mounted in it.
-// Names are absolute; links begin at its root.
+// A FileSystem is the files of a machine: a tree, and others mounted in it. It is an
+// archive.Tree. Names begin at its root, as do links.
 type FileSystem struct{ view }
 
 // NewFileSystem makes a file system with a tree as its root. The tree is used, not copied.
@@ -266,6 +268,27 @@ func (v *view) Chtimes(name string, modified time.Time) error {
 	at.node.modified = modified
 	return nil
 }
+
+// Open opens a file to be read.
+func (v *view) Open(name string) (io.ReadCloser, error) {
+	file, err := v.openFile(name, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Create makes a file.
+func (v *view) Create(name string) (archive.File, error) {
+	file, err := v.openFile(name, writing|creating|excluding, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Close does nothing: a tree is held by who refers to it.
+func (v *view) Close() error { return nil }
 
 // openFlags say what a file is opened for.
 type openFlags int

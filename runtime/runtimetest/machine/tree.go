@@ -1,12 +1,9 @@
 package machine
 
 import (
-	"io"
 	"io/fs"
 	"path"
 	"syscall"
-
-	"midge/runtime/archive"
 )
 
 // A Tree is a tree of files in memory, an archive.Tree: names are relative to
@@ -44,27 +41,6 @@ func (t *Tree) CopyOf(name string) (*Tree, error) {
 	}
 	return t.store.tree(t.store.copyNode(at.node, map[*node]*node{})), nil
 }
-
-// Open opens a file to be read.
-func (t *Tree) Open(name string) (io.ReadCloser, error) {
-	file, err := t.openFile(name, 0, 0)
-	if err != nil {
-		return nil, err
-	}
-	return file, nil
-}
-
-// Create makes a file.
-func (t *Tree) Create(name string) (archive.File, error) {
-	file, err := t.openFile(name, writing|creating|excluding, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return file, nil
-}
-
-// Close does nothing: a tree is held by who refers to it.
-func (t *Tree) Close() error { return nil }
 
 // device makes a device, as in /dev.
 func (v *view) device(name string) error {

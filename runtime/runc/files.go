@@ -1,0 +1,119 @@
+package runc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"midge/agent"
+	"midge/api"
+	"midge/runtime"
+	"midge/runtime/archive"
+)
+
+// files are the files of a container.
+type files struct{ container *container }
+
+// Files implements runtime.Container.
+func (c *container) Files() runtime.Files { return files{c} }
+
+func (f files) List(ctx context.Context, path string) ([]api.File, error) {
+	tree, name, err := f.open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	all, err := archive.List(tree, name)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].UID = f.container.worker.users.uids.inside(all[i].UID)
+		all[i].GID = f.container.worker.users.gids.inside(all[i].GID)
+	}
+	return all, nil
+}
+
+func (f files) StreamOut(ctx context.Context, path string) (io.ReadCloser, error) {
+	tree, name, err := f.open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return streamTree(ctx, tree, name, func() {})
+}
+
+func (f files) StreamIn(ctx context.Context, path string, tar io.Reader) error {
+	tree, name, err := f.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	uid, gid, err := ownerAbove(tree, name)
+	if err != nil {
+		return err
+	}
+	return agent.As(uid, gid, func() error {
+		return archive.ExtractTree(ctx, tar, tree, archive.Options{Path: strings.TrimPrefix(name, "/")})
+	})
+}
+
+// ownerAbove gives who owns a directory, or the nearest one above it that is there.
+func ownerAbove(tree archive.Tree, name string) (uid, gid int, err error) {
+	for {
+		info, err := tree.Stat(name)
+		if err == nil {
+			stat := info.Sys().(*syscall.Stat_t)
+			return int(stat.Uid), int(stat.Gid), nil
+		}
+		if !errors.Is(err, os.ErrNotExist) || name == "/" {
+			return 0, 0, err
+		}
+		name = path.Dir(name)
+	}
+}
+
+// open gives the container's tree, and the absolute path in it that path means.
+func (f files) open(ctx context.Context, path string) (archive.Tree, string, error) {
+	root, err := f.container.root(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if !filepath.IsAbs(path) {
+		config, err := agent.ReadConfig(f.container.dir)
+		if err != nil {
+			root.Close()
+			return nil, "", err
+		}
+		path = filepath.Join(config.WorkingDir, path)
+	}
+	return archive.RootTree(root), filepath.Clean(path), nil
+}
+
+// root opens the container's root directory. A container that is down is brought up
+// again: what is mounted in it is there then.
+func (c *container) root(ctx context.Context) (*os.File, error) {
+	for {
+		root, err := c.client.Root(ctx)
+		if err == nil {
+			return root, nil
+		}
+		if !down(err) {
+			return nil, c.explain(err)
+		}
+		if err := c.revive(ctx); err != nil {
+			return nil, fmt.Errorf("start container %s again: %w", c.handle, err)
+		}
+	}
+}
+
+// down tells whether err says that a container has no supervisor, or one that ends.
+func down(err error) bool {
+	refused := (*agent.Error)(nil)
+	return errors.Is(err, agent.ErrDown) || errors.As(err, &refused) && refused.Kind == agent.ErrorGone
+}
