@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"midge/api"
 	"midge/runtime"
 	"midge/trace/otlp"
 )
@@ -106,7 +107,7 @@ type Config struct {
 }
 
 // DefaultConcourseVersion is the newest version of Concourse whose fly is known to work.
-const DefaultConcourseVersion = "8.2.0"
+const DefaultConcourseVersion = api.ConcourseVersion
 
 // withDefaults fills in what zero fields mean.
 func (c Config) withDefaults() Config {

@@ -120,6 +120,7 @@ func TestCommands(t *testing.T) {
 	var e environment
 	suite.Setup = e.start(workspace + "/testdata/workspace")
 	suite.Commands["midge"] = e.scrubbed(cmdtest.InProcessProgram("midge", run))
+	suite.Commands["fly"] = e.scrubbed(cmdtest.InProcessProgram("fly", run))
 	ls, err := exec.LookPath("ls")
 	if err != nil {
 		t.Fatal(err)
