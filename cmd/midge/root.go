@@ -56,7 +56,7 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newGetWallCommand(p), newSetWallCommand(p), newClearWallCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
-		newTraceCommand(p), newUsageCommand(p),
+		newTokensCommand(p), newTraceCommand(p), newUsageCommand(p),
 		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p), newCompletionCommand(p),
 	}
 	if p.flyNamed() {
