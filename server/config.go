@@ -51,6 +51,8 @@ type Config struct {
 
 	// Users may log in with a password.
 	Users []LocalUser
+	// OIDC is who else knows users; the zero value is nobody.
+	OIDC OIDC
 	// Teams has the teams, by name, and who may do what in each. The team main is
 	// always there. Its owners administer the server.
 	Teams map[string]TeamRoles
