@@ -34,13 +34,17 @@ type Build struct {
 	StartTime int64       `json:"start_time,omitempty"`
 	EndTime   int64       `json:"end_time,omitempty"`
 
-	// What only a Concourse has: which job's build it is; both are empty of a one-off.
+	// What only a Concourse has: which job's build it is, or which resource's check; all
+	// are empty of a one-off.
 	PipelineName string `json:"pipeline_name,omitempty"`
 	JobName      string `json:"job_name,omitempty"`
+	ResourceName string `json:"resource_name,omitempty"`
+
+	// CreatedBy is the user who started it, "" when nobody did.
+	CreatedBy string `json:"created_by,omitempty"`
 
 	// What only midge knows.
 	CreateTime int64  `json:"create_time,omitempty"`
-	CreatedBy  string `json:"created_by,omitempty"`
 	TraceID    string `json:"trace_id,omitempty"`
 }
 

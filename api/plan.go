@@ -24,6 +24,10 @@ type Plan struct {
 	ArtifactInput  *ArtifactInputPlan  `json:"artifact_input,omitempty"`
 	ArtifactOutput *ArtifactOutputPlan `json:"artifact_output,omitempty"`
 
+	// Get is a step that only a Concourse runs. Plans for one have it; of a plan that is
+	// read it is in Unknown.
+	Get *GetPlan `json:"get,omitempty"`
+
 	// Unknown has the step fields of other kinds (get, put, set_pipeline and so
 	// on), by name. A plan that has any is refused.
 	Unknown map[string]json.RawMessage `json:"-"`
@@ -193,6 +197,8 @@ type TaskPlan struct {
 	OutputMapping map[string]string `json:"output_mapping,omitempty"`
 	// ImageArtifactName names the artifact of this build to use as the image.
 	ImageArtifactName string `json:"image,omitempty"`
+	// ResourceTypes are those that a Concourse needs for the task's image.
+	ResourceTypes []ResourceType `json:"resource_types,omitempty"`
 
 	// TTY asks for a terminal (true) or separate stdout and stderr (false).
 	// Absent, as in fly's plans, it means a terminal. Only midge knows it.

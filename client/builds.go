@@ -14,6 +14,9 @@ import (
 type BuildFilter struct {
 	// Team limits them to one team's, "" to all that the user may see.
 	Team string
+	// Pipeline and Job limit them to those of a pipeline of Team, and of a job of it. Only
+	// a Concourse has any.
+	Pipeline, Job string
 	// Since and Until bound the start time, in Unix seconds.
 	Since, Until int64
 	// Limit is how many at most, the newest; 0 leaves it to the server.
@@ -34,13 +37,24 @@ func (c *Client) Builds(ctx context.Context, filter BuildFilter) ([]api.Build, e
 		query.Set("to", strconv.FormatInt(filter.Until, 10))
 		query.Set("timestamps", "true")
 	}
-	r := request{method: http.MethodGet, path: apiPath("builds"), query: query}
-	if filter.Team != "" {
-		r.path, r.about = apiPath("teams", filter.Team, "builds"), "team "+strconv.Quote(filter.Team)
-	}
+	r := request{method: http.MethodGet, query: query}
+	r.path, r.about = filter.path()
 	var builds []api.Build
 	err := c.call(ctx, r, &builds)
 	return builds, err
+}
+
+// path gives where the builds are, and what must be there for that.
+func (f BuildFilter) path() (path, about string) {
+	switch {
+	case f.Team == "":
+		return apiPath("builds"), ""
+	case f.Pipeline == "":
+		return apiPath("teams", f.Team, "builds"), "team " + strconv.Quote(f.Team)
+	case f.Job == "":
+		return apiPath("teams", f.Team, "pipelines", f.Pipeline, "builds"), "pipeline " + strconv.Quote(f.Pipeline)
+	}
+	return apiPath("teams", f.Team, "pipelines", f.Pipeline, "jobs", f.Job, "builds"), "job " + strconv.Quote(f.Pipeline+"/"+f.Job)
 }
 
 // Build gives one build.
@@ -54,22 +68,25 @@ func (c *Client) Build(ctx context.Context, id int) (api.Build, error) {
 // used before names the request to a server with api.FeatureRequests, so that it can be
 // sent again when its answer is lost; with "" it is not.
 func (c *Client) CreateBuild(ctx context.Context, plan api.Plan, key string) (api.Build, error) {
-	body, header, err := jsonBody(plan)
-	if err != nil {
+	return c.createBuild(ctx, request{
+		method: http.MethodPost,
+		path:   c.teamPath("builds"),
+		again:  key != "",
+		about:  "team " + strconv.Quote(c.options.Team),
+	}, plan, key)
+}
+
+// createBuild sends r with a plan, and a key unless that is "".
+func (c *Client) createBuild(ctx context.Context, r request, plan api.Plan, key string) (api.Build, error) {
+	var err error
+	if r.body, r.header, err = jsonBody(plan); err != nil {
 		return api.Build{}, fmt.Errorf("encode the build's plan: %w", err)
 	}
 	if key != "" {
-		header.Set(api.RequestKeyHeader, key)
+		r.header.Set(api.RequestKeyHeader, key)
 	}
 	var build api.Build
-	err = c.call(ctx, request{
-		method: http.MethodPost,
-		path:   c.teamPath("builds"),
-		header: header,
-		body:   body,
-		again:  key != "",
-		about:  "team " + strconv.Quote(c.options.Team),
-	}, &build)
+	err = c.call(ctx, r, &build)
 	return build, err
 }
 

@@ -41,6 +41,9 @@ func (c *Client) transportError(ctx context.Context, err error, sending bool) er
 	if reason := certificateReason(err); reason != "" {
 		return &CertificateError{URL: c.URL(), Target: c.options.Target, Reason: reason, Err: err}
 	}
+	if refusal := c.clientCertificateRefusal(err); refusal != "" {
+		return &ClientCertificateError{Err: errors.New(refusal)}
+	}
 	var record tls.RecordHeaderError
 	switch text := err.Error(); {
 	case errors.As(err, &record), strings.Contains(text, "HTTP response to HTTPS client"):
@@ -57,6 +60,22 @@ func (c *Client) transportError(ctx context.Context, err error, sending bool) er
 	var operation *net.OpError
 	dialed := errors.As(err, &operation) && operation.Op == "dial"
 	return &UnreachableError{URL: c.URL(), Reason: networkReason(err), Err: err, unsent: sending && dialed}
+}
+
+// clientCertificateRefusal says what a server has against the certificate that the
+// client shows, or "" when that is not what err is about.
+func (c *Client) clientCertificateRefusal(err error) string {
+	var operation *net.OpError
+	if !errors.As(err, &operation) || operation.Op != "remote error" {
+		return ""
+	}
+	switch text := err.Error(); {
+	case strings.Contains(text, "certificate required"):
+		return c.URL() + " wants to see one"
+	case strings.Contains(text, "certificate"): // expired, revoked, of an unknown authority
+		return c.URL() + " does not accept it"
+	}
+	return ""
 }
 
 // networkReason says what went wrong between two machines, in a few words.
@@ -102,6 +121,8 @@ func (c *Client) statusError(r request, response *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxMessageBytes))
 	message := serverMessage(response, body)
 	switch status := response.StatusCode; {
+	case status == http.StatusBadRequest && c.base.Scheme == "http" && wantsTLS(body):
+		return c.strange("it speaks TLS: give its URL with https://")
 	case status >= 300 && status < 400:
 		return &RedirectError{URL: c.URL(), Target: c.options.Target, To: redirectTarget(response)}
 	case status == http.StatusUnauthorized:
@@ -144,6 +165,13 @@ func serverMessage(response *http.Response, body []byte) string {
 		text = strings.ToValidUTF8(text[:maxMessageShown], "") + "..."
 	}
 	return text
+}
+
+// wantsTLS reports whether an answer is that of a server of TLS to a client that speaks
+// none, in the words of Go's and of nginx's.
+func wantsTLS(body []byte) bool {
+	return bytes.Contains(body, []byte("HTTP request to an HTTPS server")) ||
+		bytes.Contains(body, []byte("plain HTTP request was sent to HTTPS port"))
 }
 
 // redirectTarget gives the server that a redirect leads to.

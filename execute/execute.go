@@ -31,6 +31,9 @@ func Prepare(request Request) (*Execution, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := request.chooseImage(&config); err != nil {
+		return nil, err
+	}
 	selected, err := request.selectTrees(config)
 	if err != nil {
 		return nil, err
@@ -101,16 +104,25 @@ func (e *Execution) start(ctx context.Context, c *client.Client, abort <-chan st
 	default:
 	}
 	// Not early: a build that may have been created must be known, to be aborted.
-	key := ""
-	if info.Offers(api.FeatureRequests) {
-		key = rand.Text()
-	}
-	build, err := c.CreateBuild(ctx, e.plan(info, artifacts), key)
+	build, err := e.create(ctx, c, info, artifacts)
 	if err != nil {
 		return api.Build{}, e.lostInput(ctx, c, err)
 	}
 	observe(Created{Build: build, URL: buildURL(c, info, build)})
 	return build, nil
+}
+
+// create creates the build, in the pipeline whose job's inputs it has.
+func (e *Execution) create(ctx context.Context, c *client.Client, info api.Info, artifacts map[string]int) (api.Build, error) {
+	plan := e.plan(info, artifacts)
+	if e.request.job != nil {
+		return c.CreatePipelineBuild(ctx, e.request.job.pipeline, plan)
+	}
+	key := ""
+	if info.Offers(api.FeatureRequests) {
+		key = rand.Text()
+	}
+	return c.CreateBuild(ctx, plan, key)
 }
 
 // await follows the build to its end, and aborts it when told to.

@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -47,7 +48,7 @@ func (r Request) selectTrees(config api.TaskConfig) (selection, error) {
 		case found:
 			selected.inputs = append(selected.inputs, source)
 		case !found && !input.Optional:
-			errs = append(errs, fmt.Errorf("the task needs the input %q; give it with -i %s=DIRECTORY", name, name))
+			errs = append(errs, r.missingInput(name))
 		}
 	}
 	for _, input := range r.Inputs {
@@ -66,7 +67,8 @@ func (r Request) selectTrees(config api.TaskConfig) (selection, error) {
 }
 
 // sourceOf gives where an artifact comes from: what was given for it, else what it was in
-// the build that is repeated, else the current directory, if that has its name.
+// the build that is repeated, or is in the job that the inputs are from; where there is
+// no job, else the current directory, if that has its name.
 func (r Request) sourceOf(name string, given map[string]string) (from source, found bool, err error) {
 	if path, found := given[name]; found {
 		from, err = r.source(name, path)
@@ -77,11 +79,24 @@ func (r Request) sourceOf(name string, given map[string]string) (from source, fo
 			return source{name: name, artifact: id}, true, nil
 		}
 	}
+	if r.job != nil {
+		input, found := r.job.inputs[name]
+		return source{name: name, job: input}, found, nil
+	}
 	if name == filepath.Base(r.Directory) {
 		from, err = r.source(name, ".")
 		return from, true, err
 	}
 	return source{}, false, nil
+}
+
+// missingInput says that nothing was given for an input.
+func (r Request) missingInput(name string) error {
+	if r.job != nil {
+		return fmt.Errorf("the task needs the input %q; give it with -i %s=DIRECTORY, or map one of the job's to it with -m %s=OTHER (it has %s)",
+			name, name, name, cmp.Or(strings.Join(r.job.names(), ", "), "none"))
+	}
+	return fmt.Errorf("the task needs the input %q; give it with -i %s=DIRECTORY", name, name)
 }
 
 // artifactOf names the artifact that a task's input is taken from. A directory given

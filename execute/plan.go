@@ -14,9 +14,11 @@ const stepName = "one-off"
 func (e *Execution) plan(info api.Info, artifacts map[string]int) api.Plan {
 	fetch := api.Plan{InParallel: &api.InParallelPlan{}}
 	for _, input := range e.selected.inputs {
-		fetch.InParallel.Steps = append(fetch.InParallel.Steps, api.Plan{
-			ArtifactInput: &api.ArtifactInputPlan{ArtifactID: artifacts[input.name], Name: input.name},
-		})
+		step := api.Plan{ArtifactInput: &api.ArtifactInputPlan{ArtifactID: artifacts[input.name], Name: input.name}}
+		if input.job != nil {
+			step = getPlan(input.job)
+		}
+		fetch.InParallel.Steps = append(fetch.InParallel.Steps, step)
 	}
 	var outputs []string
 	for _, output := range e.selected.outputs {
@@ -44,5 +46,6 @@ func (e *Execution) plan(info api.Info, artifacts map[string]int) api.Plan {
 		plan = api.Plan{Ensure: &api.EnsurePlan{Step: plan, Next: keep}}
 	}
 	plan.AssignIDs()
+	e.request.job.addImages(&plan)
 	return plan
 }

@@ -34,6 +34,10 @@ type Request struct {
 	// Delete removes from them what the outputs do not have.
 	Delete bool
 
+	// Image names the input that is the task's image, of the job that FromJob names; "" for
+	// the one that the task file names.
+	Image string
+
 	Privileged bool
 	Tags       []string // of the worker
 	// TTY asks for a terminal for the task. A Concourse gives one in any case.
@@ -50,6 +54,7 @@ type Request struct {
 	LookupEnv func(name string) (string, bool)
 
 	earlier *earlierBuild // that is repeated; nil for none
+	job     *job          // whose inputs the task has; nil for none
 }
 
 // Mapping is a name and the path of a directory that it stands for.

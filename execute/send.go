@@ -46,6 +46,9 @@ func (e *Execution) sendInputs(ctx context.Context, c *client.Client, observe fu
 		return err
 	})
 	for _, input := range e.selected.inputs {
+		if input.job != nil {
+			continue // The build fetches it.
+		}
 		group.Go(func() error {
 			id, err := s.input(ctx, trees, input)
 			if err != nil {

@@ -9,14 +9,17 @@ import (
 	"strconv"
 	"strings"
 
+	"midge/api"
 	"midge/client"
 )
 
-// source is where an input comes from: a directory of this machine, or an artifact that
-// the server has.
+// source is where an input comes from: a directory of this machine, an artifact that
+// the server has, or a version of a resource that it can fetch.
 type source struct {
 	name string
-	path string // of the directory, absolute; "" for an artifact
+	path string // of the directory, absolute; "" for what the server has
+
+	job *api.JobInput // what it is in a job; nil for no version of a resource
 
 	artifact int // its id; 0 for the output of a build
 	build    int

@@ -97,7 +97,8 @@ func (i *identity) subject() string {
 // longer has such a user.
 func (s *Server) identify(user string, groups []string) *identity {
 	connector, name, _ := strings.Cut(user, ":")
-	if _, known := s.passwords[name]; connector == connectorLocal && !known {
+	_, local := s.passwords[name]
+	if connector == connectorLocal && !local || connector == connectorOIDC && s.provider == nil {
 		return nil
 	}
 	i := &identity{connector: connector, name: name, groups: groups, roles: map[string]role{}}

@@ -21,6 +21,10 @@ func (s *Server) browserRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /sky/token", s.login)
 	mux.HandleFunc("GET /fly_success", s.flySuccess)
 	mux.Handle("POST /login", s.ownForms(s.browserLogin))
+	if s.provider != nil {
+		mux.HandleFunc("GET /login/oidc", s.providerLogin)
+		mux.HandleFunc("GET "+callbackPath, s.providerCallback)
+	}
 	mux.Handle("POST /logout", s.ownForms(s.withCookie(s.browserLogout)))
 }
 
@@ -79,12 +83,33 @@ type loginForm struct {
 	To    string
 	Name  string // of the user
 	Wrong string // why the last attempt was none
+	// Local tells that there are users with a password, Provider is who knows others, ""
+	// for nobody.
+	Local    bool
+	Provider string
+}
+
+// ProviderLink leads to the provider, to come back with a login, or for a token that is shown.
+func (f loginForm) ProviderLink(show bool) string {
+	values := url.Values{}
+	for name, value := range map[string]string{"fly_port": f.FlyPort, "to": f.To} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	if show {
+		values.Set("show", "token")
+	}
+	return "/login/oidc?" + values.Encode()
 }
 
 func (s *Server) newLoginForm(values url.Values) loginForm {
-	form := loginForm{frame: newFrame("Log in"), Server: s.config.ClusterName, Name: values.Get("username")}
+	form := loginForm{frame: newFrame("Log in"), Server: s.config.ClusterName, Name: values.Get("username"), Local: true}
 	if form.Server == "" {
 		form.Server = "midge"
+	}
+	if s.provider != nil {
+		form.Provider, form.Local = s.provider.config.DisplayName, len(s.passwords) > 0
 	}
 	if port, err := strconv.ParseUint(values.Get("fly_port"), 10, 16); err == nil && port != 0 {
 		form.FlyPort = strconv.FormatUint(port, 10)
@@ -134,20 +159,27 @@ func (s *Server) browserLogin(w http.ResponseWriter, r *http.Request) {
 		s.sendLogin(w, r, failed.status, form)
 		return
 	}
+	who := &identity{connector: connectorLocal, name: form.Name}
+	s.finishBrowserLogin(w, r, form, r.PostForm.Get("show") != "", who)
+}
+
+// finishBrowserLogin gives a user a token, and sends the browser to where it is wanted,
+// unless it is to be shown.
+func (s *Server) finishBrowserLogin(w http.ResponseWriter, r *http.Request, form loginForm, show bool, who *identity) {
 	name := "browser"
 	if form.FlyPort != "" {
 		name = "login"
 	}
-	token, row, err := s.tokens.create(r.Context(), connectorLocal+":"+form.Name, nil, name, s.config.AuthDuration)
+	token, row, err := s.tokens.create(r.Context(), who.user(), who.groups, name, s.config.AuthDuration)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	switch {
-	case form.FlyPort != "" && r.PostForm.Get("show") == "":
+	case form.FlyPort != "" && !show:
 		http.Redirect(w, r, form.callback()+"/?token="+url.PathEscape("bearer ")+url.QueryEscape(token), http.StatusSeeOther)
 	case form.FlyPort == "" && form.To != "":
-		s.setSession(w, r, token, int(s.config.AuthDuration.Seconds()))
+		s.setCookie(w, r, sessionCookie, token, int(s.config.AuthDuration.Seconds()))
 		http.Redirect(w, r, form.To, http.StatusSeeOther)
 	default:
 		page := tokenPage{newFrame("You are logged in"), "bearer " + token, row.ExpiresAt.UTC().Format("2 January 2006, 15:04 UTC")}
@@ -162,12 +194,12 @@ type tokenPage struct {
 	Expires string
 }
 
-// setSession has the browser keep a token for that many seconds; less than 0 has it
-// forget the one it has.
-func (s *Server) setSession(w http.ResponseWriter, r *http.Request, token string, seconds int) {
+// setCookie has the browser keep something for that many seconds; less than 0 has it
+// forget what it has.
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value string, seconds int) {
 	http.SetCookie(w, &http.Cookie{
-		Name:     sessionCookie,
-		Value:    token,
+		Name:     name,
+		Value:    value,
 		Path:     "/",
 		MaxAge:   seconds,
 		HttpOnly: true,
@@ -185,7 +217,7 @@ func (s *Server) browserLogout(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.setSession(w, r, "", -1)
+	s.setCookie(w, r, sessionCookie, "", -1)
 	http.Redirect(w, r, "/login?to=%2F", http.StatusSeeOther)
 }
 

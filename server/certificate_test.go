@@ -2,98 +2,23 @@ package server
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"midge/client/clienttest"
 )
 
-// authority signs certificates for 127.0.0.1.
-type authority struct {
-	t           *testing.T
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.certificate, a.key = template, newKey(t)
-	a.certificate = parse(t, a.sign(template, a.key))
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func parse(t *testing.T, der []byte) *x509.Certificate {
-	t.Helper()
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate
-}
-
-func (a *authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) []byte {
-	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return der
-}
-
-// issue writes a certificate with that serial number, and its key.
-func (a *authority) issue(certPath, keyPath string, serial int64) {
-	a.t.Helper()
-	key := newKey(a.t)
-	der := a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "midge"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, key)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	writePEM(a.t, certPath, "CERTIFICATE", der)
-	writePEM(a.t, keyPath, "PRIVATE KEY", keyDER)
-}
-
-func writePEM(t *testing.T, path, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// client trusts the authority, and shows a certificate if one is given.
-func (a *authority) client(own ...tls.Certificate) *http.Client {
+// clientOf trusts an authority, and shows a certificate if one is given.
+func clientOf(a *clienttest.Authority, own ...tls.Certificate) *http.Client {
 	roots := x509.NewCertPool()
-	roots.AddCert(a.certificate)
+	roots.AddCert(a.Certificate)
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{RootCAs: roots, Certificates: own},
@@ -102,17 +27,17 @@ func (a *authority) client(own ...tls.Certificate) *http.Client {
 
 func TestTLS(t *testing.T) {
 	dir := shortDir(t)
-	a := newAuthority(t)
+	a := clienttest.NewAuthority(t)
 	config := testConfig(dir)
 	config.TLSCert, config.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	a.issue(config.TLSCert, config.TLSKey, 7)
+	a.Issue(config.TLSCert, config.TLSKey, 7)
 	s := mustServe(t, config)
 	if !strings.HasPrefix(s.URL(), "https://127.0.0.1:") {
 		t.Errorf("the URL is %s", s.URL())
 	}
 	serial := func() int64 {
 		t.Helper()
-		response, err := a.client().Get(s.URL() + "/api/v1/info")
+		response, err := clientOf(a).Get(s.URL() + "/api/v1/info")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +50,7 @@ func TestTLS(t *testing.T) {
 	if got := serial(); got != 7 {
 		t.Errorf("got certificate %d, want 7", got)
 	}
-	a.issue(config.TLSCert, config.TLSKey, 8)
+	a.Issue(config.TLSCert, config.TLSKey, 8)
 	// A renewal within the clock's resolution would not be seen; none is.
 	later := time.Now().Add(time.Minute)
 	if err := os.Chtimes(config.TLSCert, later, later); err != nil {
@@ -150,14 +75,14 @@ func TestTLS(t *testing.T) {
 
 func TestClientCertificates(t *testing.T) {
 	dir := shortDir(t)
-	a := newAuthority(t)
+	a := clienttest.NewAuthority(t)
 	config := testConfig(dir)
 	config.TLSCert, config.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	config.TLSClientCA = filepath.Join(dir, "ca.pem")
-	a.issue(config.TLSCert, config.TLSKey, 7)
-	writePEM(t, config.TLSClientCA, "CERTIFICATE", a.certificate.Raw)
+	a.Issue(config.TLSCert, config.TLSKey, 7)
+	a.WriteCertificate(config.TLSClientCA)
 	s := mustServe(t, config)
-	if response, err := a.client().Get(s.URL() + "/api/v1/info"); err == nil {
+	if response, err := clientOf(a).Get(s.URL() + "/api/v1/info"); err == nil {
 		response.Body.Close()
 		t.Error("a client without a certificate is let in")
 	}
@@ -165,7 +90,7 @@ func TestClientCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := a.client(own).Get(s.URL() + "/api/v1/info")
+	response, err := clientOf(a, own).Get(s.URL() + "/api/v1/info")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,10 +116,10 @@ func mustServe(t *testing.T, config Config) *Server {
 
 func TestBadTLS(t *testing.T) {
 	dir := shortDir(t)
-	a := newAuthority(t)
+	a := clienttest.NewAuthority(t)
 	cert, key, otherKey, text := filepath.Join(dir, "c"), filepath.Join(dir, "k"), filepath.Join(dir, "o"), filepath.Join(dir, "t")
-	a.issue(cert, key, 1)
-	a.issue(filepath.Join(dir, "oc"), otherKey, 2)
+	a.Issue(cert, key, 1)
+	a.Issue(filepath.Join(dir, "oc"), otherKey, 2)
 	if err := os.WriteFile(text, []byte("no PEM"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"midge/api"
 	"midge/runtime"
 	"midge/trace/otlp"
 )
@@ -50,6 +51,8 @@ type Config struct {
 
 	// Users may log in with a password.
 	Users []LocalUser
+	// OIDC is who else knows users; the zero value is nobody.
+	OIDC OIDC
 	// Teams has the teams, by name, and who may do what in each. The team main is
 	// always there. Its owners administer the server.
 	Teams map[string]TeamRoles
@@ -111,7 +114,7 @@ type Config struct {
 }
 
 // DefaultConcourseVersion is the newest version of Concourse whose fly is known to work.
-const DefaultConcourseVersion = "8.2.0"
+const DefaultConcourseVersion = api.ConcourseVersion
 
 // withDefaults fills in what zero fields mean.
 func (c Config) withDefaults() Config {

@@ -57,6 +57,7 @@ type Server struct {
 
 	teams     map[string]teamAuth // by name; never changes
 	passwords passwords
+	provider  *identityProvider // of users who are not the server's own; nil for none
 	tokens    *tokenStore
 	guesses   guessLimit
 	hashing   sync.Mutex // held while a password is hashed
@@ -80,6 +81,9 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.OIDC, err = config.OIDC.withDefaults(); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:    config,
 		log:       config.Log,
@@ -87,6 +91,9 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		passwords: newPasswords(config.Users),
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
 		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureRequests, api.FeatureTokens, api.FeatureUsage},
+	}
+	if config.OIDC.Issuer != "" {
+		s.provider = newIdentityProvider(config.OIDC)
 	}
 	s.parts = parts{now: time.Now, parts: map[string]*part{}}
 	s.metrics = newMetrics(s)

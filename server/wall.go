@@ -5,20 +5,15 @@ import (
 	"net/http"
 	"time"
 
+	"midge/api"
 	"midge/server/state"
 )
-
-// wall is the message for everybody, as Concourse puts it. TTL is in nanoseconds.
-type wall struct {
-	Message string        `json:"message,omitempty"`
-	TTL     time.Duration `json:"TTL,omitempty"`
-}
 
 // maxWall bounds the message on the wall, in bytes of its JSON.
 const maxWall = 64 << 10
 
 func (s *Server) getWall(w http.ResponseWriter, r *http.Request) {
-	var shown wall
+	var shown api.Wall
 	stored, err := s.database.Wall(r.Context())
 	if missing := (*state.NotFoundError)(nil); err != nil && !errors.As(err, &missing) {
 		s.fail(w, r, err)
@@ -28,13 +23,13 @@ func (s *Server) getWall(w http.ResponseWriter, r *http.Request) {
 	case stored.ExpiresAt.IsZero():
 		shown.Message = stored.Message
 	case left > 0:
-		shown = wall{Message: stored.Message, TTL: left}
+		shown = api.Wall{Message: stored.Message, TTL: left}
 	}
 	answer(w, http.StatusOK, shown)
 }
 
 func (s *Server) setWall(w http.ResponseWriter, r *http.Request) {
-	var wanted wall
+	var wanted api.Wall
 	if !readJSON(w, r, maxWall, "the message", &wanted) {
 		return
 	}

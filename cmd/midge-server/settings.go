@@ -59,6 +59,14 @@ func (s *settings) addServer(flags *pflag.FlagSet) {
 func (s *settings) addUsers(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&s.users, "add-local-user", nil, "`NAME:PASSWORD` of a user who may log in; PASSWORD may be a bcrypt hash, which other users of this machine cannot use when they see it; may be repeated")
 	flags.StringArrayVar(&s.server.MainOwners, "main-team-local-user", nil, "`name` of a local user who owns the team main, and so administers the server; may be repeated (default all local users)")
+	provider := &s.server.OIDC
+	flags.StringVar(&provider.Issuer, "oidc-issuer", "", "`URL` of an OpenID Connect provider whose users may log in with a browser; it sends them back to /login/callback of --external-url")
+	flags.StringVar(&provider.ClientID, "oidc-client-id", "", "`id` by which the provider knows this server")
+	flags.StringVar(&provider.ClientSecret, "oidc-client-secret", "", "`secret` that goes with the id")
+	flags.StringVar(&provider.DisplayName, "oidc-display-name", "", "`name` of the provider that users are shown (default the host of the issuer)")
+	flags.StringArrayVar(&provider.Scopes, "oidc-scope", nil, "`scope` to ask for besides openid; may be repeated (default profile and email)")
+	flags.StringVar(&provider.UserNameKey, "oidc-user-name-key", "preferred_username", "`claim` that names a user")
+	flags.StringVar(&provider.GroupsKey, "oidc-groups-key", "groups", "`claim` that lists the groups of a user")
 	flags.DurationVar(&s.server.AuthDuration, "auth-duration", 24*time.Hour, "how long a login lasts")
 }
 

@@ -8,25 +8,25 @@ import (
 )
 
 func newAbortBuildCommand(p *program) *cobra.Command {
-	var build string
+	var choice buildChoice
 	command := &cobra.Command{
 		Use:     "abort-build -b BUILD",
 		Aliases: []string{"ab"},
 		GroupID: groupBuilds,
 		Short:   "Abort a build",
 		RunE: func(command *cobra.Command, args []string) error {
-			if build == "" {
+			if choice.build == "" {
 				return errors.New("name the build with -b, like: midge abort-build -b 12")
-			}
-			id, err := parseBuildID(build)
-			if err != nil {
-				return err
 			}
 			c, err := p.client()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
+			id, err := choice.id(command.Context(), c)
+			if err != nil {
+				return err
+			}
 			if err := c.AbortBuild(command.Context(), id); err != nil {
 				return err
 			}
@@ -34,7 +34,7 @@ func newAbortBuildCommand(p *program) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringVarP(&build, "build", "b", "", "the `id` of the build")
+	choice.addFlags(command.Flags())
 	return command
 }
 

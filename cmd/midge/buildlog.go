@@ -62,7 +62,7 @@ func commandLine(run api.EventTaskRun) string {
 func (l *buildLog) output(data api.LogEvent) {
 	to, stream := l.program.stdout, 0
 	if data.Origin.Source == api.SourceStderr {
-		to, stream = l.program.stderr, 1
+		to, stream = l.program.progress(), 1
 	}
 	output := data.Output()
 	if len(output) == 0 || l.silent {
@@ -82,18 +82,19 @@ func (l *buildLog) say(at int64, style style, words, rest string) {
 	if p.flags.quiet {
 		return
 	}
-	if l.midLine[1] || l.midLine[0] && p.stdout.terminal {
-		fmt.Fprintln(p.stderr)
+	to := p.progress()
+	if l.midLine[1] || l.midLine[0] && (to == p.stdout || p.stdout.terminal) {
+		fmt.Fprintln(to)
 		l.midLine = [2]bool{}
 	}
-	line := p.stderr.paint(style, words)
+	line := to.paint(style, words)
 	if rest != "" {
 		line += " " + terminal.Line(rest)
 	}
 	if l.timestamps {
 		line = timestamp(at) + line
 	}
-	fmt.Fprintln(p.stderr, line)
+	fmt.Fprintln(to, line)
 }
 
 // timestamp is what fly puts before a line: the local time, or room for it.

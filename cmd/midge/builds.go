@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +25,7 @@ func newBuildsCommand(p *program) *cobra.Command {
 	var (
 		count                 int
 		since, until          string
+		pipeline, job         string
 		allTeams, currentTeam bool
 		teams                 []string
 	)
@@ -47,13 +50,20 @@ func newBuildsCommand(p *program) *cobra.Command {
 				return errors.New("--since is after --until")
 			case allTeams && (currentTeam || len(teams) > 0):
 				return errors.New("--all-teams goes with neither --current-team nor --team")
+			case pipeline != "" && job != "":
+				return errors.New("--job names the pipeline too: leave --pipeline out")
+			}
+			if filter.Pipeline = pipeline; job != "" {
+				if filter.Pipeline, filter.Job, err = pipelineAnd("--job", "JOB", job); err != nil {
+					return err
+				}
 			}
 			c, err := p.client()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			if currentTeam {
+			if currentTeam || filter.Pipeline != "" && !allTeams && len(teams) == 0 {
 				teams = append(teams, c.Team())
 			}
 			builds, err := listBuilds(command.Context(), c, filter, teams, allTeams)
@@ -67,6 +77,8 @@ func newBuildsCommand(p *program) *cobra.Command {
 	flags.IntVarP(&count, "count", "c", 50, "how many at most")
 	flags.StringVar(&since, "since", "", "only those started after this `time`, like \""+timeGiven+"\"")
 	flags.StringVar(&until, "until", "", "only those started before this `time`")
+	flags.StringVarP(&pipeline, "pipeline", "p", "", "only those of this `pipeline`, on a Concourse")
+	flags.StringVarP(&job, "job", "j", "", "only those of this `PIPELINE/JOB`, on a Concourse")
 	flags.BoolVarP(&allTeams, "all-teams", "a", false, "those of all teams you are in")
 	flags.BoolVar(&currentTeam, "current-team", false, "those of the target's team")
 	flags.StringArrayVarP(&teams, "team", "n", nil, "those of this `team`")
@@ -112,18 +124,26 @@ func listBuilds(ctx context.Context, c *client.Client, filter client.BuildFilter
 }
 
 func buildsTable(builds []api.Build) table {
-	t := table{headers: []string{"id", "pipeline/job", "build", "status", "start", "end", "duration", "team"}}
+	t := table{headers: []string{"id", "name", "status", "start", "end", "duration", "team", "created by"}}
 	for _, build := range builds {
-		job, name := "one-off", "n/a"
-		if build.PipelineName != "" {
-			job, name = build.PipelineName+"/"+build.JobName, build.Name
-		}
 		start, end, duration := buildTimes(build, time.Now())
-		t.add(cell{text: strconv.Itoa(build.ID)}, cell{text: job}, cell{text: name},
+		t.add(cell{text: strconv.Itoa(build.ID)}, cell{text: buildName(build)},
 			cell{string(build.Status), statusStyle(build.Status)},
-			cell{text: start}, cell{text: end}, cell{text: duration}, cell{text: build.TeamName})
+			cell{text: start}, cell{text: end}, cell{text: duration}, cell{text: build.TeamName},
+			cell{text: cmp.Or(build.CreatedBy, "system")})
 	}
 	return t
+}
+
+// buildName says what a build is of: of a one-off it is its number.
+func buildName(build api.Build) string {
+	var parts []string
+	for _, part := range []string{build.PipelineName, build.JobName, build.ResourceName, build.Name} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 // buildTimes shows when a build ran, where now is, and for how long; a + stands for not

@@ -33,15 +33,7 @@ func TestCompletionScriptsAreFresh(t *testing.T) {
 // midgeOutput gives what a midge in dir prints on stdout. It is to succeed.
 func midgeOutput(t *testing.T, dir string, environment []string, args ...string) string {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(self, args...)
-	command.Dir = dir
-	command.Env = append(os.Environ(), asMidge+"=1", "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
-	command.Env = append(command.Env, environment...)
-	output, err := command.Output()
+	output, err := midgeCommand(t, dir, environment, args...).Output()
 	if err != nil {
 		t.Fatalf("midge %s: %v", strings.Join(args, " "), err)
 	}

@@ -43,7 +43,7 @@ func (p *program) fail(err error) int {
 	}
 	text := terminal.Text(err.Error())
 	var config *api.ConfigError
-	prefix := "midge: "
+	prefix := p.errorPrefix()
 	if errors.As(err, &config) {
 		// Editors find the places in a file by lines that begin with its name.
 		prefix = ""

@@ -19,8 +19,7 @@ import (
 func newExecuteCommand(p *program) *cobra.Command {
 	var request execute.Request
 	var inputs, outputs, mappings []string
-	var from string
-	var hold string
+	var from, job, hold string
 	var logFailed bool
 	var uploads uploadFlags
 	command := &cobra.Command{
@@ -54,11 +53,9 @@ it was aborted.`,
 			if request.Config == "" && from == "" {
 				return errors.New("name the task file with -c, like: midge execute -c task.yml")
 			}
-			earlier := 0
-			if from != "" {
-				if earlier, err = parseBuildID(from); err != nil {
-					return err
-				}
+			basis, err := parseBasis(from, job, request.Image)
+			if err != nil {
+				return err
 			}
 			if request.Inputs, err = parseMappings("-i", inputs); err != nil {
 				return err
@@ -80,7 +77,7 @@ it was aborted.`,
 			if p.flags.json && !request.Background {
 				view.records = newRecorder(p.stdout)
 			}
-			return p.execute(command.Context(), request, earlier, view)
+			return p.execute(command.Context(), request, basis, view)
 		},
 	}
 	flags := command.Flags()
@@ -88,6 +85,8 @@ it was aborted.`,
 	flags.StringVar(&from, "from", "", "execute an earlier build again, as it was but for what is given: its `id`")
 	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
+	flags.StringVarP(&job, "inputs-from", "j", "", "take the inputs that are not given from this `PIPELINE/JOB`, on a Concourse")
+	flags.StringVar(&request.Image, "image", "", "with --inputs-from: run in the image that is the job's input of this `name`")
 	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
 	uploads.add(flags)
 	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
@@ -100,6 +99,28 @@ it was aborted.`,
 	flags.BoolVarP(&request.Background, "background", "b", false, "leave when the build is created, and print its id")
 	flags.BoolVar(&logFailed, "log-failed", false, "of the output, show only the last lines of a build that does not succeed")
 	return command
+}
+
+// basis is what an execution starts from besides its task file: an earlier build, or a
+// job of a Concourse. The zero value is neither.
+type basis struct {
+	build         int
+	pipeline, job string
+}
+
+// parseBasis reads the values of --from and --inputs-from.
+func parseBasis(from, job, image string) (b basis, err error) {
+	switch {
+	case from != "" && job != "":
+		return basis{}, errors.New("--from takes the inputs of a build, --inputs-from those of a job: choose one")
+	case image != "" && job == "":
+		return basis{}, errors.New("--image names an input of a job; name the job with --inputs-from PIPELINE/JOB")
+	case from != "":
+		b.build, err = parseBuildID(from)
+	case job != "":
+		b.pipeline, b.job, err = pipelineAnd("--inputs-from", "JOB", job)
+	}
+	return b, err
 }
 
 // parseMappings reads the NAME=PATHs of a flag.
@@ -125,10 +146,10 @@ func parseNames(flag string, texts []string) (map[string]string, error) {
 	return names, err
 }
 
-// execute runs a task, of an earlier build if that is not 0, and shows how it goes.
-func (p *program) execute(ctx context.Context, request execute.Request, earlier int, view *executionView) error {
+// execute runs a task and shows how it goes.
+func (p *program) execute(ctx context.Context, request execute.Request, from basis, view *executionView) error {
 	defer view.close()
-	execution, c, err := p.prepare(ctx, request, earlier)
+	execution, c, err := p.prepare(ctx, request, from)
 	if err != nil {
 		return p.conclude(ctx, c, execute.Outcome{}, err, view)
 	}
@@ -142,7 +163,9 @@ func (p *program) execute(ctx context.Context, request execute.Request, earlier 
 	outcome, err := execution.Run(ctx, c, abort, view.observe)
 	view.close()
 	if request.Background && err == nil {
-		fmt.Fprintln(p.stdout, outcome.BuildID)
+		if !p.flyNamed() { // which has said where the build is
+			fmt.Fprintln(p.stdout, outcome.BuildID)
+		}
 		return nil
 	}
 	if view.records == nil {
@@ -167,13 +190,18 @@ func (p *program) conclude(ctx context.Context, c *client.Client, outcome execut
 }
 
 // prepare reads what is to be executed. Mistakes in that come before those of the target.
-func (p *program) prepare(ctx context.Context, request execute.Request, earlier int) (*execute.Execution, *client.Client, error) {
-	if earlier != 0 {
+func (p *program) prepare(ctx context.Context, request execute.Request, from basis) (*execute.Execution, *client.Client, error) {
+	if from != (basis{}) {
 		c, err := p.client()
 		if err != nil {
 			return nil, nil, err
 		}
-		execution, err := execute.Repeat(ctx, c, earlier, request)
+		var execution *execute.Execution
+		if from.build != 0 {
+			execution, err = execute.Repeat(ctx, c, from.build, request)
+		} else {
+			execution, err = execute.FromJob(ctx, c, from.pipeline, from.job, request)
+		}
 		if err != nil {
 			c.Close()
 		}

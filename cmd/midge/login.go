@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -22,7 +21,7 @@ type loginFlags struct {
 	user, password        string
 	caCert                string
 	clientCert, clientKey string
-	insecure              bool
+	insecure, openBrowser bool
 }
 
 func newLoginCommand(p *program) *cobra.Command {
@@ -33,10 +32,16 @@ func newLoginCommand(p *program) *cobra.Command {
 		GroupID: groupTargets,
 		Short:   "Log in to a server and save it as a target",
 		Long: `Log in to a server and save it as a target. Without -c it is one that was saved before.
-The user name and the password are asked for when they are not given.
 
-Scripts may do without: MIDGE_TARGET may be an URL, and MIDGE_TOKEN a token for it.`,
-		Example: `  midge -t ci login -c https://midge.example.com -u alice`,
+With -u the password is asked for, if it is not given. Without, you log in with a browser: open
+the page that is named. A browser on this machine brings the token by itself; the page in one
+on another shows the token, to be pasted here.
+
+Scripts may do without: MIDGE_TARGET may be an URL, and MIDGE_TOKEN a token for it, or
+MIDGE_TOKEN_FILE the name of a file with one; see midge tokens.`,
+		Example: `  midge -t ci login -c https://midge.example.com
+  midge -t ci login -c https://midge.example.com -u alice
+  midge -t ci login -c https://midge.example.com --client-cert me.pem --client-key me.key`,
 		RunE: func(command *cobra.Command, args []string) error {
 			return p.login(command.Context(), flags)
 		},
@@ -49,6 +54,7 @@ Scripts may do without: MIDGE_TARGET may be an URL, and MIDGE_TOKEN a token for 
 	f.StringVar(&flags.caCert, "ca-cert", "", "a `file` of certificates, in PEM, of authorities to trust")
 	f.StringVar(&flags.clientCert, "client-cert", "", "a `file` with your own certificate, in PEM")
 	f.StringVar(&flags.clientKey, "client-key", "", "a `file` with the certificate's key, in PEM")
+	f.BoolVarP(&flags.openBrowser, "open-browser", "b", false, "open the page to log in")
 	f.BoolVarP(&flags.insecure, "insecure", "k", false, "trust the server whatever its certificate says")
 	return command
 }
@@ -67,6 +73,9 @@ func (p *program) login(ctx context.Context, flags loginFlags) error {
 	defer c.Close()
 	if _, err := c.Info(ctx); err != nil {
 		return err
+	}
+	if p.flyNamed() {
+		p.report("logging in to team '%s'\n", target.Team)
 	}
 	token, err := p.askToken(ctx, c, flags)
 	if err != nil {
@@ -139,28 +148,6 @@ func applyCertificates(target *client.Target, flags loginFlags) error {
 		*file.saved = absolute
 	}
 	return nil
-}
-
-// askToken trades the user's name and password for a token, and asks for those that
-// were not given.
-func (p *program) askToken(ctx context.Context, c *client.Client, flags loginFlags) (client.Token, error) {
-	var err error
-	if flags.user == "" || flags.password == "" {
-		if !p.canAsk() {
-			return client.Token{}, errors.New("there is no terminal to ask for the user name and the password; give them with -u and -p, or use MIDGE_TOKEN instead of a login")
-		}
-	}
-	if flags.user == "" {
-		if flags.user, err = p.ask("user name: "); err != nil {
-			return client.Token{}, err
-		}
-	}
-	if flags.password == "" {
-		if flags.password, err = p.askSecret("password: "); err != nil {
-			return client.Token{}, err
-		}
-	}
-	return c.Login(ctx, flags.user, flags.password)
 }
 
 // checkTeam tells whether the user of a target's token is in its team.

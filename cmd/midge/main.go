@@ -19,6 +19,8 @@ func main() {
 func run() int {
 	directory, err := os.Getwd()
 	p := &program{
+		name:      programName(os.Args[0]),
+		args:      os.Args[1:],
 		stdin:     os.Stdin,
 		stdout:    newStream(os.Stdout, os.LookupEnv),
 		stderr:    newStream(os.Stderr, os.LookupEnv),
@@ -29,7 +31,7 @@ func run() int {
 		return p.fail(err)
 	}
 	command := newRootCommand(p)
-	command.SetArgs(os.Args[1:])
+	command.SetArgs(p.args)
 	command.SetIn(p.stdin)
 	command.SetOut(p.stdout)
 	command.SetErr(p.stderr)
@@ -42,6 +44,8 @@ func run() int {
 // program is one run of midge: its streams, where it was started, and the flags that
 // every command has.
 type program struct {
+	name      string // by which it was started
+	args      []string
 	stdin     *os.File
 	stdout    *stream
 	stderr    *stream

@@ -49,14 +49,15 @@ func (e *environment) start(workspace string) func(dir string) error {
 		}
 		e.server = server
 		for name, value := range map[string]string{
-			"HOME":            dir + "/home",
-			"XDG_CONFIG_HOME": dir + "/home/.config",
-			"XDG_CACHE_HOME":  dir + "/home/.cache",
-			"TZ":              "UTC",
-			"MIDGE_TARGET":    "unix://" + server.Socket,
-			"MIDGE_TOKEN":     "",
-			"SERVER":          server.URL,
-			"NO_COLOR":        "",
+			"HOME":             dir + "/home",
+			"XDG_CONFIG_HOME":  dir + "/home/.config",
+			"XDG_CACHE_HOME":   dir + "/home/.cache",
+			"TZ":               "UTC",
+			"MIDGE_TARGET":     "unix://" + server.Socket,
+			"MIDGE_TOKEN":      "",
+			"MIDGE_TOKEN_FILE": "",
+			"SERVER":           server.URL,
+			"NO_COLOR":         "",
 		} {
 			if err := os.Setenv(name, value); err != nil {
 				return err
@@ -91,6 +92,8 @@ var scrubs = []struct {
 	{regexp.MustCompile(`"(sent|fetched)_compressed": \d+`), `"${1}_compressed": 150`},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "1a2b3c4d"},
 	{regexp.MustCompile(`"(start|end|create)_time": \d+`), `"${1}_time": 1767366245`},
+	{regexp.MustCompile(`"(expires_at|used_at)": \d+`), `"${1}": 1767366245`},
+	{regexp.MustCompile(`"token": "[A-Za-z0-9+/]{38}"`), `"token": "0123abcd"`},
 }
 
 // scrubbed gives what a command prints with all that differs from run to run replaced.
@@ -120,6 +123,7 @@ func TestCommands(t *testing.T) {
 	var e environment
 	suite.Setup = e.start(workspace + "/testdata/workspace")
 	suite.Commands["midge"] = e.scrubbed(cmdtest.InProcessProgram("midge", run))
+	suite.Commands["fly"] = e.scrubbed(cmdtest.InProcessProgram("fly", run))
 	ls, err := exec.LookPath("ls")
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,20 @@ import (
 // nobody is the user that a test of root runs midge as, to be refused something.
 const nobody = 65534
 
+// midgeCommand gives a midge that runs in dir and has its home there.
+func midgeCommand(t *testing.T, dir string, environment []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(self, args...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), asMidge+"=1", "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
+	command.Env = append(command.Env, environment...)
+	return command
+}
+
 // unprivileged gives a midge that is not root's. Its binary and dir are made readable
 // for it.
 func unprivileged(t *testing.T, dir string, environment []string, args ...string) *exec.Cmd {

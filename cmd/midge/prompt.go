@@ -56,21 +56,40 @@ func (r oneByte) Read(b []byte) (int, error) { return r.Reader.Read(b[:min(1, le
 
 // askSecret asks for a line of text without showing it. An interrupt is an error.
 func (p *program) askSecret(question string) (secret string, err error) {
+	err = p.askSecretUntil(p.stdin, question, func(text string) error {
+		secret = text
+		return nil
+	})
+	if err == nil && secret == "" {
+		return "", errNoAnswer
+	}
+	return secret, err
+}
+
+// askSecretUntil is askSecret that asks again while accept has an error, which it shows.
+// The terminal sends to input.
+func (p *program) askSecretUntil(input io.Reader, question string, accept func(text string) error) (err error) {
 	fd := int(p.stdin.Fd())
 	// The echo is off before the question is there, or hasty fingers would be shown.
 	before, err := term.MakeRaw(fd)
 	if err != nil {
-		return "", fmt.Errorf("switch off the terminal's echo: %w", err)
+		return fmt.Errorf("switch off the terminal's echo: %w", err)
 	}
 	defer func() { err = errors.Join(err, term.Restore(fd, before)) }()
-	secret, err = term.NewTerminal(console{p.stdin, p.stderr}, "").ReadPassword(question)
-	switch {
-	case err == io.EOF:
-		return "", errors.New("interrupted")
-	case err == nil && secret == "":
-		return "", errNoAnswer
+	terminal := term.NewTerminal(console{input, p.stderr}, "")
+	for {
+		text, err := terminal.ReadPassword(question)
+		if err == io.EOF {
+			return errors.New("interrupted")
+		}
+		if err != nil {
+			return err
+		}
+		if err = accept(text); err == nil {
+			return nil
+		}
+		fmt.Fprintf(terminal, "%v\n", err)
 	}
-	return secret, err
 }
 
 // console is both directions of a terminal.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,8 +13,9 @@ import (
 
 // newRootCommand gives the command line of the whole program.
 func newRootCommand(p *program) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
-		Use:   "midge",
+		Use:   p.name,
 		Short: "Run tasks from your working tree in containers",
 		Long: `midge runs a task on a server, in a container, with the files in front of you. It
 streams the task's output, brings its outputs home and exits with its status.`,
@@ -25,28 +27,42 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		TraverseChildren: true,
 		Args:             cobra.ArbitraryArgs,
 		RunE: func(root *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case version:
+				return p.tellVersion()
+			case len(args) == 0:
 				return root.Help()
 			}
 			return unknownCommand(root, args[0])
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		name := commandWord(root, p.args)
+		if found, _, _ := root.Find([]string{name}); command == root && found == root && name != "" {
+			return unknownCommand(root, name) // whose flags the root does not have
+		}
+		return flagError(command, err)
+	})
 	root.AddGroup(
 		&cobra.Group{ID: groupBuilds, Title: "Builds:"},
 		&cobra.Group{ID: groupTargets, Title: "Servers and logins:"},
 		&cobra.Group{ID: groupOther, Title: "What a server has:"},
 	)
-	for _, command := range []*cobra.Command{
+	commands := []*cobra.Command{
 		newExecuteCommand(p), newHijackCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
 		newHoldCommand(p), newReleaseCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
+		newGetWallCommand(p), newSetWallCommand(p), newClearWallCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
-		newTraceCommand(p), newUsageCommand(p),
+		newTokensCommand(p), newTraceCommand(p), newUsageCommand(p),
 		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p), newCompletionCommand(p),
-	} {
+	}
+	if p.flyNamed() {
+		commands = append(commands, newSyncCommand(p))
+	}
+	for _, command := range commands {
 		if command.Args == nil {
 			command.Args = noArguments
 		}
@@ -54,6 +70,7 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		p.measure(command)
 		root.AddCommand(command)
 	}
+	root.Flags().BoolVarP(&version, "version", "v", false, "tell the version of this program")
 	p.addGlobalFlags(root.Flags())
 	p.addCompletions(root)
 	return root
@@ -91,8 +108,31 @@ func noArguments(command *cobra.Command, args []string) error {
 	return nil
 }
 
+// commandWord gives the argument that stands where a command's name does, "" for none.
+func commandWord(root *cobra.Command, args []string) string {
+	for i := 0; i < len(args); i++ {
+		name, isLong := strings.CutPrefix(args[i], "--")
+		switch {
+		case !strings.HasPrefix(args[i], "-"):
+			return args[i]
+		case isLong:
+			if flag := root.Flags().Lookup(name); flag != nil && flag.NoOptDefVal == "" {
+				i++ // its value
+			}
+		case len(args[i]) == 2:
+			if flag := root.Flags().ShorthandLookup(args[i][1:]); flag != nil && flag.NoOptDefVal == "" {
+				i++
+			}
+		}
+	}
+	return ""
+}
+
 // unknownCommand names the nearest command there is.
 func unknownCommand(root *cobra.Command, name string) error {
+	if isOfPipelines(name) {
+		return fmt.Errorf("midge runs tasks and has no pipelines, so there is no command %q; on a Concourse use its own fly for that", name)
+	}
 	var known []string
 	for _, command := range root.Commands() {
 		known = append(append(known, command.Name()), command.Aliases...)

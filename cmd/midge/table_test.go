@@ -71,7 +71,7 @@ func TestBuildTimes(t *testing.T) {
 
 func TestBuildsOfPipelines(t *testing.T) {
 	got := rows(t, buildsTable([]api.Build{{ID: 7, Name: "3", PipelineName: "p", JobName: "j", Status: api.StatusPending, TeamName: "main"}}))
-	if want := "7  p/j  3  pending  n/a  n/a  n/a  main"; got[0] != want {
+	if want := "7  p/j/3  pending  n/a  n/a  n/a  main  system"; got[0] != want {
 		t.Errorf("%q, want %q", got[0], want)
 	}
 }

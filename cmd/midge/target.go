@@ -66,8 +66,8 @@ func (p *program) optionsOf(name string, target client.Target) (client.Options, 
 	if err != nil {
 		return client.Options{}, err
 	}
-	if token, ok := p.lookupEnv("MIDGE_TOKEN"); ok && token != "" {
-		options.Token, options.TokenName = token, "the token in MIDGE_TOKEN"
+	if err := p.environmentToken(&options); err != nil {
+		return client.Options{}, err
 	}
 	if p.flags.team != "" {
 		options.Team = p.flags.team
@@ -77,6 +77,28 @@ func (p *program) optionsOf(name string, target client.Target) (client.Options, 
 		options.Wrap = func(next http.RoundTripper) http.RoundTripper { return verboseTransport{next, p.stderr} }
 	}
 	return options, nil
+}
+
+// environmentToken has a client use the token that the environment gives, if it does.
+func (p *program) environmentToken(options *client.Options) error {
+	if token, _ := p.lookupEnv("MIDGE_TOKEN"); token != "" {
+		options.Token, options.TokenName = token, "the token in MIDGE_TOKEN"
+		return nil
+	}
+	file, _ := p.lookupEnv("MIDGE_TOKEN_FILE")
+	if file == "" {
+		return nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("the file that MIDGE_TOKEN_FILE names cannot be read: %w", err)
+	}
+	token, err := client.ParseToken(string(content))
+	if err != nil {
+		return fmt.Errorf("the file %s, which MIDGE_TOKEN_FILE names, should have a token and nothing else", file)
+	}
+	options.Token, options.TokenName = token.Value, "the token in "+file
+	return nil
 }
 
 // notify says on one line that the server went away and came back.

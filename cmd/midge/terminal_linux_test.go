@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
 
 	"midge/api"
 	"midge/client"
@@ -270,38 +269,6 @@ func TestColoursAndBars(t *testing.T) {
 	}
 }
 
-func TestLoginAsks(t *testing.T) {
-	server, dir := startServer(t)
-	c := onTerminal(t, dir, nil, "-t", "ci", "login", "-c", server.URL)
-	c.await("user name: ")
-	c.enter(servertest.User + "\n")
-	c.await("password: ")
-	c.enter(servertest.Password + "\n")
-	shown, exit := c.exits()
-	if exit != 0 || !strings.Contains(shown, "target saved") || strings.Contains(shown, servertest.Password) {
-		t.Errorf("exit status %d, shown is\n%s", exit, shown)
-	}
-}
-
-// An interrupt at the password leaves the terminal with its echo.
-func TestInterruptAtThePassword(t *testing.T) {
-	server, dir := startServer(t)
-	c := onTerminal(t, dir, nil, "-t", "ci", "login", "-c", server.URL, "-u", "test")
-	c.await("password: ")
-	before := echoes(t, c.screen)
-	c.enter(interrupt)
-	shown, exit := c.exits()
-	if exit != 1 || !strings.Contains(shown, "interrupted") {
-		t.Errorf("exit status %d, shown is\n%s", exit, shown)
-	}
-	if before {
-		t.Error("the password would have been shown")
-	}
-	if !echoes(t, c.screen) {
-		t.Error("the terminal has no echo any more")
-	}
-}
-
 func TestClearTaskCacheAsks(t *testing.T) {
 	server, dir := startServer(t)
 	for answer, want := range map[string]string{"y\n": "0 caches removed", "\n": "nothing was done", "no\n": "nothing was done"} {
@@ -366,14 +333,4 @@ func TestTerminate(t *testing.T) {
 	if shown, exit := c.exits(); exit != 3 {
 		t.Errorf("exit status %d, shown is\n%s", exit, shown)
 	}
-}
-
-// echoes reports whether a terminal shows what is typed.
-func echoes(t *testing.T, terminal *os.File) bool {
-	t.Helper()
-	settings, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return settings.Lflag&unix.ECHO != 0
 }

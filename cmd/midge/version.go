@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"midge/api"
@@ -17,8 +15,7 @@ func newVersionCommand(p *program) *cobra.Command {
 			if p.flags.json {
 				return p.printJSON(map[string]string{"version": api.Version})
 			}
-			_, err := fmt.Fprintln(p.stdout, "midge", api.Version)
-			return err
+			return p.tellVersion()
 		},
 	}
 }

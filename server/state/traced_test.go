@@ -46,7 +46,7 @@ func TestStatementsHaveSpans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.CreateBuild(ctx, NewBuild{Team: team.Name}); err != nil {
+	if _, _, err := db.CreateBuild(ctx, NewBuild{Team: team.Name}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Build(ctx, 1); err != nil {
