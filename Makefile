@@ -30,9 +30,9 @@ build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
 
 # What the tests need besides Go; what a server needs is deps-run.
-DEPS_RUN = runc git
-DEPS     = $(DEPS_RUN) ca-certificates crun containernetworking-plugins iproute2 procps rsync jq bash-completion zsh fish \
-           nginx-light nftables iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio e2fsprogs
+DEPS_RUN = runc git containernetworking-plugins nftables iproute2
+DEPS     = $(DEPS_RUN) ca-certificates crun procps rsync jq bash-completion zsh fish \
+           nginx-light iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio e2fsprogs
 
 deps-run:
 	@test/install $(DEPS_RUN)

@@ -27,6 +27,7 @@ func (e *Execution) plan(info api.Info, artifacts map[string]int) api.Plan {
 	run := api.Plan{Task: &api.TaskPlan{
 		Name:         stepName,
 		Privileged:   e.request.Privileged,
+		Hermetic:     e.request.Hermetic,
 		Tags:         e.request.Tags,
 		Config:       &e.config,
 		InputMapping: e.selected.mapping,

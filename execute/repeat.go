@@ -28,6 +28,7 @@ func Repeat(ctx context.Context, c *client.Client, build int, request Request) (
 	}
 	request.earlier = earlier
 	request.Privileged = request.Privileged || earlier.task.Privileged
+	request.Hermetic = request.Hermetic || earlier.task.Hermetic
 	if request.Tags == nil {
 		request.Tags = earlier.task.Tags
 	}

@@ -39,6 +39,7 @@ type Request struct {
 	Image string
 
 	Privileged bool
+	Hermetic   bool     // without a network
 	Tags       []string // of the worker
 	// TTY asks for a terminal for the task. A Concourse gives one in any case.
 	TTY bool

@@ -128,6 +128,52 @@ func copyOfProgram(t *testing.T, dir string) string {
 	return path
 }
 
+// pathWithout gives a PATH that has an OCI runtime, and nothing of what else a server uses.
+func pathWithout(t *testing.T, dir string) string {
+	t.Helper()
+	program, err := exec.LookPath("runc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(program, filepath.Join(bin, "runc")); err != nil {
+		t.Fatal(err)
+	}
+	return "PATH=" + bin
+}
+
+func TestWithoutBridge(t *testing.T) {
+	dir := shortDir(t)
+	path := pathWithout(t, dir)
+	refused := program(t, dir)
+	refused.Env = append(refused.Env, path)
+	wantFailure(t, dir, refused, "the bridge network of containers cannot be had: the program nft is missing: install containernetworking-plugins and nftables; or give them another: --network=host")
+
+	fallback := program(t, dir, "--network-fallback=host")
+	fallback.Env = append(fallback.Env, path)
+	stderr, err := fallback.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fallback.Start(); err != nil {
+		t.Fatal(err)
+	}
+	log := bufio.NewScanner(stderr)
+	if line := waitForLine(t, log, "containers do not have the bridge network"); !strings.Contains(line, "instead=host") {
+		t.Errorf("the server says %q", line)
+	}
+	waitForLine(t, log, "msg=serving")
+	if err := fallback.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := fallback.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWithoutAgent(t *testing.T) {
 	dir := shortDir(t)
 	wantFailure(t, dir, program(t, dir, "--agent-path", filepath.Join(dir, "none")), "midge-agent is missing")

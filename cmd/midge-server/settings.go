@@ -103,6 +103,7 @@ func (s *settings) addWorker(flags *pflag.FlagSet) {
 	flags.IntVar(&s.worker.maxActiveTasks, "max-active-tasks", 0, "`number` of tasks that a worker runs at once, others waiting; 0 for no bound")
 	flags.StringArrayVar(&s.placement, "container-placement-strategy", nil, "how a worker is chosen of those that fit: "+strategyNames(runtime.Strategies, ", ")+"; may be repeated, the first going before (default "+strategyNames(runtime.DefaultStrategies, ", then ")+")")
 	addRunc(flags, &s.worker.runc)
+	s.worker.addNetwork(flags)
 }
 
 func strategyNames(strategies []runtime.Strategy, separator string) string {

@@ -32,7 +32,9 @@ func (s *settings) config() (server.Config, error) {
 	} else {
 		config.Log = slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
-	config.OpenWorkers = s.openWorkers
+	config.OpenWorkers = func(ctx context.Context, dir string) ([]runtime.Worker, func(), error) {
+		return s.openWorkers(ctx, dir, config.Log)
+	}
 	var err error
 	if config.Placement, err = runtime.ParseStrategies(s.placement); err != nil {
 		return config, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 
 	"midge/runtime"
 	"midge/runtime/runc"
+	"midge/runtime/runc/network"
 )
 
 // workersField is the field of the file that has workers, when there are several.
@@ -27,7 +29,9 @@ type workerSettings struct {
 	team           string
 	maxActiveTasks int
 	runtime        string
-	runc           runc.Options
+
+	runc            runc.Options
+	networkFallback string
 }
 
 // runtimeRunc is the runtime of workers that name none.
@@ -51,6 +55,7 @@ func (w *workerSettings) sections() map[string]func(*pflag.FlagSet) {
 		runtimeRunc: func(flags *pflag.FlagSet) {
 			flags.StringVar(&w.runc.StateDir, "state-dir", "", "")
 			addRunc(flags, &w.runc)
+			w.addNetwork(flags)
 		},
 	}
 }
@@ -62,8 +67,22 @@ func addRunc(flags *pflag.FlagSet, options *runc.Options) {
 	flags.StringVar(&options.Agent, "agent-path", options.Agent, "`program` that supervises containers (default midge-agent beside midge-server)")
 	flags.BoolVar(&options.HostImage, "host-image", options.HostImage, "give a task that names no image this machine's programs, read-only")
 	flags.StringArrayVar(&options.AllowRootfs, "allow-rootfs", options.AllowRootfs, "`directory` below which a rootfs_uri may be; may be repeated")
-	flags.Var(newChoice((*string)(&options.Network), string(runc.NetworkHost), string(runc.NetworkNone)), "network", "network of containers: host shares this machine's, none has loopback alone")
 }
+
+// addNetwork adds the settings of the network of containers on this machine.
+func (w *workerSettings) addNetwork(flags *pflag.FlagSet) {
+	flags.Var(newChoice((*string)(&w.runc.Network), string(runc.NetworkBridge), string(runc.NetworkHost), string(runc.NetworkNone)), "network",
+		"network of containers: bridge gives each its own, behind this machine's, host shares this machine's, none has loopback alone")
+	flags.Var(newChoice(&w.networkFallback, fallbackNone, string(runc.NetworkHost), string(runc.NetworkNone)), "network-fallback",
+		"network of containers where this machine cannot have the bridge: host or none; refuse does not start the server")
+	if !w.runc.Bridge.Subnet.IsValid() {
+		w.runc.Bridge = network.Defaults
+	}
+	flags.TextVar(&w.runc.Bridge.Subnet, "bridge-subnet", w.runc.Bridge.Subnet, "`subnet` of the addresses of containers on bridges, of which a worker takes a sixteenth")
+}
+
+// fallbackNone has a server that cannot have the bridge not start.
+const fallbackNone = "refuse"
 
 // readWorkers reads the workers of the file. What one does not set is as the
 // settings of the server have it.
@@ -170,7 +189,7 @@ func readKnown(flags *pflag.FlagSet, name string, value any, also ...string) err
 
 // openWorkers gives the workers, whose state directories are below dir unless they
 // are told another.
-func (s *settings) openWorkers(ctx context.Context, dir string) ([]runtime.Worker, func(), error) {
+func (s *settings) openWorkers(ctx context.Context, dir string, log *slog.Logger) ([]runtime.Worker, func(), error) {
 	all, err := s.placeWorkers(dir)
 	if err != nil {
 		return nil, nil, err
@@ -183,7 +202,7 @@ func (s *settings) openWorkers(ctx context.Context, dir string) ([]runtime.Worke
 		}
 	}
 	for _, w := range all {
-		worker, close, err := w.open(ctx)
+		worker, close, err := w.open(ctx, log)
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("open the worker %s: %w", w.name, err)
@@ -230,13 +249,18 @@ func within(path, dir string) bool {
 	return err == nil && relative != ".." && !strings.HasPrefix(relative, "../")
 }
 
-func (w *workerSettings) open(ctx context.Context) (runtime.Worker, func(), error) {
+func (w *workerSettings) open(ctx context.Context, log *slog.Logger) (runtime.Worker, func(), error) {
 	options := w.runc
 	options.Name, options.Tags, options.Team, options.MaxActiveTasks = w.name, w.tags, w.team, w.maxActiveTasks
 	if options.Agent == "" {
 		options.Agent = agentPath()
 	}
 	worker, err := runc.New(ctx, options)
+	if impossible := (*runc.BridgeError)(nil); errors.As(err, &impossible) && w.networkFallback != fallbackNone {
+		log.WarnContext(ctx, "containers do not have the bridge network", "worker", w.name, "instead", w.networkFallback, "error", impossible.Err)
+		options.Network = runc.Network(w.networkFallback)
+		worker, err = runc.New(ctx, options)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"midge/runtime/runc"
+	"midge/runtime/runc/network"
 )
 
 func TestWorkersOfTheFile(t *testing.T) {
@@ -31,6 +32,10 @@ network: host
 		t.Fatalf("got %+v, %v; want two workers", placed, err)
 	}
 	hidden := []string{"/data", "/data/workers/plain", "/srv/gpu"}
+	// These have defaults of their own.
+	for i := range placed {
+		placed[i].runc.Bridge, placed[i].networkFallback = network.Options{}, ""
+	}
 	want := []workerSettings{
 		{name: "plain", platform: "linux", runtime: "runc", maxActiveTasks: 3, runc: runc.Options{
 			StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},

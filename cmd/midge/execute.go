@@ -91,6 +91,7 @@ it was aborted.`,
 	uploads.add(flags)
 	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
 	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
+	flags.BoolVar(&request.Hermetic, "hermetic", false, "run the task without a network")
 	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
 	flags.StringArrayVarP(&request.Vars, "var", "v", nil, "set a variable of the task file to a string: `NAME=STRING`")
 	flags.StringArrayVarP(&request.YAMLVars, "yaml-var", "y", nil, "set a variable of the task file to a YAML value: `NAME=YAML`")

@@ -32,6 +32,15 @@ func (w *Worker) networkOf(spec runtime.ContainerSpec) Network {
 	return w.options.Network
 }
 
+// BridgeError tells that this machine cannot have the bridge network.
+type BridgeError struct{ Err error }
+
+func (e *BridgeError) Error() string {
+	return fmt.Sprintf("the bridge network of containers cannot be had: %v; or give them another: --network=host has them share this machine's, --network=none have none", e.Err)
+}
+
+func (e *BridgeError) Unwrap() error { return e.Err }
+
 // openBridge makes the bridge, and gives back the addresses of containers that are
 // no more.
 func (w *Worker) openBridge(ctx context.Context) error {
@@ -39,9 +48,9 @@ func (w *Worker) openBridge(ctx context.Context) error {
 	if options.StateDir == "" {
 		options.StateDir = w.path("network")
 	}
-	bridge, err := network.Open(ctx, options)
+	bridge, err := network.OpenAny(ctx, options)
 	if err != nil {
-		return err
+		return &BridgeError{err}
 	}
 	records, err := w.records()
 	if err != nil {

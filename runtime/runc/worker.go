@@ -117,13 +117,23 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		volumeUses: make(map[string]int),
 		releases:   make(map[string][]func()),
 	}
+	if err := w.open(ctx); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// open opens what the worker works with.
+func (w *Worker) open(ctx context.Context) (err error) {
+	options := w.options
 	for _, dir := range []string{w.path("containers"), w.path("volumes")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make the worker's state directory: %w", err)
+			return fmt.Errorf("make the worker's state directory: %w", err)
 		}
 	}
 	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
-		return nil, err
+		return err
 	}
 	ranges := rootRanges
 	if w.ordinary {
@@ -133,38 +143,38 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		w.hierarchies, err = agent.FindHierarchies()
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if w.users, err = openUserNamespace(options.Agent, ranges); err != nil {
-		return nil, err
+		return err
 	}
 	// An ordinary user cannot have the kernel show files of the machine with other owners.
 	if !options.CopyInputs && !w.ordinary {
 		if err := w.users.tryShifting(options.Agent, w.stage, options.StateDir); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if w.caches, err = openCacheStore(w.path("caches")); err != nil {
-		return nil, err
+		return err
 	}
 	if w.images, err = image.Open(w.path("images"), image.Options{UserXattr: w.ordinary}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.holdImages(); err != nil {
-		return nil, err
+		return err
 	}
 	if options.Network == NetworkBridge {
 		if err := w.openBridge(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if options.HostImage {
 		w.host, err = prepareHostImage(w.path("host-image"), append(options.Hide, options.StateDir))
 		if err != nil {
-			return nil, fmt.Errorf("prepare the host image: %w", err)
+			return fmt.Errorf("prepare the host image: %w", err)
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // findRuntime gives the path of the OCI runtime.
@@ -198,7 +208,9 @@ func (w *Worker) Close() {
 	for handle := range handles {
 		w.forget(handle)
 	}
-	w.users.file.Close()
+	if w.users != nil {
+		w.users.file.Close()
+	}
 	if w.bridge != nil {
 		if err := w.bridge.Close(); err != nil {
 			slog.Error("the bridge network is left as it is", "worker", w.Name(), "error", err)

@@ -223,9 +223,12 @@ func TestReach(t *testing.T) {
 		t.Errorf("the world saw %q, %v; want the machine's address %s", got, err, machineAddress)
 	}
 	gateway := pool.options.gateway().String()
+	link := linkLocal(t, pool.options.Bridge)
+	awaitLinkLocal(t, one)
 	for what, address := range map[string]string{
 		"the machine, by the gateway":     gateway + ":8080",
 		"the machine, by its own address": machineAddress + ":8080",
+		"the machine, by its link":        net.JoinHostPort(link+"%2", "8080"), // eth1
 		"another container":               other.Address.String() + ":80",
 		"the metadata address":            metadataAddress + ":80",
 	} {
@@ -235,6 +238,52 @@ func TestReach(t *testing.T) {
 	}
 	if got := one.NameServers; len(got) != 1 || got[0].String() != worldAddress {
 		t.Errorf("name servers %v, want the machine's %s", got, worldAddress)
+	}
+}
+
+// linkLocal gives the IPv6 address that an interface has by itself.
+func linkLocal(t *testing.T, name string) string {
+	t.Helper()
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := link.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil && prefix.Addr().Is6() {
+			return prefix.Addr().String()
+		}
+	}
+	t.Fatalf("%s has no IPv6 address: %v", name, addresses)
+	return ""
+}
+
+// awaitLinkLocal waits until the machine and a namespace may use the IPv6 addresses
+// that their links have by themselves, which the kernel makes sure of first.
+func awaitLinkLocal(t *testing.T, namespace *Namespace) {
+	t.Helper()
+	deadline := time.Now().Add(long)
+	for {
+		var tentative []byte
+		for _, prefix := range []string{"", "nsenter --net=/proc/self/fd/3 "} {
+			cmd := exec.Command("sh", "-c", prefix+"ip -6 -o addr show tentative")
+			cmd.ExtraFiles = []*os.File{namespace.File}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			tentative = append(tentative, out...)
+		}
+		if len(tentative) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("addresses stay tentative: %s", tentative)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/containerd/go-cni"
 	"github.com/sasha-s/go-deadlock"
+	"golang.org/x/sync/errgroup"
 
 	"midge/trace"
 )
@@ -36,7 +38,7 @@ func init() { deadlock.Opts.Disable = true }
 // Options are settings of a Pool.
 type Options struct {
 	// Bridge names the bridge, which the pool makes. It also names the network in
-	// CNI's state and the tables of nft.
+	// CNI's state and the tables of nft. For OpenAny it is what the name begins with.
 	Bridge string
 	// Subnet is where addresses come from; its first is the machine's own.
 	Subnet netip.Prefix
@@ -55,7 +57,7 @@ type Options struct {
 // Defaults are what a server uses when it is told nothing else. The denied
 // addresses are those at which clouds tell a machine about itself.
 var Defaults = Options{
-	Bridge: "midge0",
+	Bridge: "midge",
 	Subnet: netip.MustParsePrefix("10.213.0.0/16"),
 	Deny: []netip.Prefix{
 		netip.MustParsePrefix("169.254.0.0/16"),
@@ -69,14 +71,14 @@ var Defaults = Options{
 type MissingError struct{ What string }
 
 func (e *MissingError) Error() string {
-	return e.What + " is missing, which the bridge network needs; " +
-		"install containernetworking-plugins and nftables, or start the server with --network=host"
+	return e.What + " is missing: install containernetworking-plugins and nftables"
 }
 
 // Pool gives out network namespaces. It may be used from many goroutines, and by
 // one process at a time.
 type Pool struct {
 	options Options
+	claimed io.Closer
 	cni     cni.CNI
 	names   *nameServer // nil where containers can ask the machine's own name servers
 
@@ -86,11 +88,21 @@ type Pool struct {
 }
 
 // Open makes the bridge's rules and begins to make namespaces. What the machine
-// lacks is a *MissingError. Close undoes it.
-func Open(ctx context.Context, options Options) (*Pool, error) {
+// lacks is a *MissingError, and a bridge that is somebody else's an *InUseError.
+// Close undoes it.
+func Open(ctx context.Context, options Options) (_ *Pool, err error) {
 	if err := check(options); err != nil {
 		return nil, err
 	}
+	claimed, err := options.claim()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, claimed.Close())
+		}
+	}()
 	config, err := options.conflist()
 	if err != nil {
 		return nil, err
@@ -103,7 +115,7 @@ func Open(ctx context.Context, options Options) (*Pool, error) {
 	if err := options.install(ctx); err != nil {
 		return nil, fmt.Errorf("open network: %w", err)
 	}
-	p := &Pool{options: options, cni: library, ready: make(chan *Namespace, options.Ready)}
+	p := &Pool{options: options, claimed: claimed, cni: library, ready: make(chan *Namespace, options.Ready)}
 	if err := p.startNameServer(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open network: %w", err), options.uninstall())
 	}
@@ -185,12 +197,14 @@ func (p *Pool) Take(ctx context.Context) (_ *Namespace, err error) {
 	ctx, span := trace.StartSpan(ctx, "take network namespace")
 	defer func() { span.End(err) }()
 	select {
-	case namespace := <-p.ready:
-		span.Set(trace.Reason("one was ready"))
-		return namespace, nil
+	case namespace, open := <-p.ready:
+		if open {
+			span.Set(trace.Reason("one was ready"))
+			return namespace, nil
+		}
 	default:
-		return p.make(ctx)
 	}
+	return p.make(ctx)
 }
 
 // Collect gives back the addresses of namespaces that ended without Release,
@@ -242,19 +256,16 @@ func (o Options) noted() ([]string, error) {
 
 // Close ends the making of namespaces and releases those that nobody took. Those
 // given out stay as they are, and so do the bridge and its rules while there are any.
-func (p *Pool) Close() error {
+func (p *Pool) Close() (failed error) {
 	p.cancel()
 	p.filled.Wait()
-	var failed error
-	for {
-		select {
-		case namespace := <-p.ready:
-			failed = errors.Join(failed, namespace.Release(context.Background()))
-			continue
-		default:
-		}
-		break
+	defer func() { failed = errors.Join(failed, p.claimed.Close()) }()
+	close(p.ready)
+	var releases errgroup.Group
+	for namespace := range p.ready {
+		releases.Go(func() error { return namespace.Release(context.Background()) })
 	}
+	failed = releases.Wait()
 	if p.names != nil {
 		failed = errors.Join(failed, p.names.Close())
 	}
@@ -262,5 +273,5 @@ func (p *Pool) Close() error {
 	if err != nil || len(ids) > 0 {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, p.options.uninstall())
+	return errors.Join(failed, p.options.uninstall(), os.RemoveAll(filepath.Join(p.options.StateDir, p.options.Bridge)))
 }

@@ -10,15 +10,16 @@ import (
 )
 
 // ruleset is the pool's table of nft: NAT for what leaves the subnet, nothing to
-// the addresses denied, and to this machine nothing but its name server and pings.
+// the addresses denied, and to this machine nothing but its name server and pings,
+// also not by the addresses that IPv6 gives each link by itself.
 func (o Options) ruleset() string {
 	var deny strings.Builder
 	for _, prefix := range o.Deny {
 		fmt.Fprintf(&deny, "\t\tip daddr %s drop\n", prefix)
 	}
-	return fmt.Sprintf(`table ip %[1]s
-delete table ip %[1]s
-table ip %[1]s {
+	return fmt.Sprintf(`table inet %[1]s
+delete table inet %[1]s
+table inet %[1]s {
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr %[2]s ip daddr != %[2]s masquerade
@@ -27,6 +28,7 @@ table ip %[1]s {
 		type filter hook forward priority filter - 5; policy accept;
 		iifname != "%[1]s" return
 %[3]s		ip daddr %[2]s drop
+		meta nfproto ipv6 drop
 	}
 	chain input {
 		type filter hook input priority filter - 5; policy accept;
@@ -58,7 +60,7 @@ func (o Options) install(ctx context.Context) error {
 func (o Options) uninstall() error {
 	ctx := context.Background()
 	failed := o.passFirewall(ctx, "-D")
-	if err := run(ctx, fmt.Sprintf("table ip %[1]s\ndelete table ip %[1]s\n", o.Bridge), "nft", "-f", "-"); err != nil {
+	if err := run(ctx, fmt.Sprintf("table inet %[1]s\ndelete table inet %[1]s\n", o.Bridge), "nft", "-f", "-"); err != nil {
 		failed = errors.Join(failed, err)
 	}
 	if _, err := os.Stat("/sys/class/net/" + o.Bridge); err == nil {
