@@ -163,10 +163,9 @@ func (v *planValidator) task(p *Plan) {
 		v.report(p, "it has no config: task files in artifacts are not read here")
 		return
 	}
-	config := *task.Config
-	if config.ImageResource == nil && task.ImageArtifactName != "" {
-		// The image that the plan names brings its command as an image_resource would.
-		config.ImageResource = &ImageResource{Type: "artifact", Source: map[string]any{"name": task.ImageArtifactName}}
+	if task.ImageArtifactName != "" {
+		task.Config.checkForImage(report)
+	} else {
+		task.Config.check(report)
 	}
-	config.check(report)
 }

@@ -16,6 +16,16 @@ import (
 // YAML, unknown and mistyped fields, undefined variables, and what Validate finds. With
 // it comes the config as far as it could be read, for those who need no more.
 func ParseTaskConfig(file string, data []byte, variables Variables) (TaskConfig, error) {
+	return parseTaskConfig(file, data, variables, TaskConfig.check)
+}
+
+// ParseTaskConfigForImage is ParseTaskConfig for a task whose image is given elsewhere,
+// and has a command of its own.
+func ParseTaskConfigForImage(file string, data []byte, variables Variables) (TaskConfig, error) {
+	return parseTaskConfig(file, data, variables, TaskConfig.checkForImage)
+}
+
+func parseTaskConfig(file string, data []byte, variables Variables, check func(TaskConfig, report)) (TaskConfig, error) {
 	problems := &problems{file: file}
 	root := parseYAML(problems, data)
 	if root == nil {
@@ -24,7 +34,7 @@ func ParseTaskConfig(file string, data []byte, variables Variables) (TaskConfig,
 	root = interpolate(root, variables, problems)
 	decoder := newTaskDecoder(problems)
 	config := decoder.taskConfig(root)
-	config.check(decoder.report)
+	check(config, decoder.report)
 	return config, problems.err()
 }
 

@@ -36,6 +36,15 @@ func (c TaskConfig) check(report report) {
 	c.checkPaths(report)
 }
 
+// checkForImage is check for a config whose image is given elsewhere, and brings its
+// command as an image_resource would.
+func (c TaskConfig) checkForImage(report report) {
+	if c.ImageResource == nil {
+		c.ImageResource = &ImageResource{Type: "artifact", Source: map[string]any{"name": "image"}}
+	}
+	c.check(report)
+}
+
 // checkText refuses what no process can be given.
 func (c TaskConfig) checkText(report report) {
 	texts := map[string]string{

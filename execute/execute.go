@@ -8,6 +8,7 @@ package execute
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ type Execution struct {
 	request  Request
 	config   api.TaskConfig
 	selected selection
+	image    string // the artifact that is the task's image, "" for none
 }
 
 // Prepare reads what the request names on this machine, and says all that is wrong
@@ -31,11 +33,9 @@ func Prepare(request Request) (*Execution, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := request.chooseImage(&config); err != nil {
-		return nil, err
-	}
+	image, imageErr := request.selectImage(&config)
 	selected, err := request.selectTrees(config)
-	if err != nil {
+	if err := errors.Join(imageErr, err); err != nil {
 		return nil, err
 	}
 	if confirm := request.Confirm; confirm != nil {
@@ -46,7 +46,12 @@ func Prepare(request Request) (*Execution, error) {
 			return confirm(large)
 		}
 	}
-	return &Execution{request: request, config: config, selected: selected}, nil
+	e := &Execution{request: request, config: config, selected: selected}
+	if image != nil {
+		e.image = image.name
+		e.selected.inputs = append(e.selected.inputs, *image)
+	}
+	return e, nil
 }
 
 // Estimate finds out what of the inputs would be sent, which observe is told, and sends

@@ -40,9 +40,6 @@ func (j *job) names() []string { return slices.Sorted(maps.Keys(j.inputs)) }
 
 // chooseImage has the task run in the image that the request names among the job's inputs.
 func (r Request) chooseImage(config *api.TaskConfig) error {
-	if r.job == nil || r.Image == "" {
-		return nil
-	}
 	input, found := r.job.inputs[r.Image]
 	if !found {
 		return unknownName("the job has", "input", r.Image, r.job.names())

@@ -31,6 +31,8 @@ func (e *Execution) plan(info api.Info, artifacts map[string]int) api.Plan {
 		Tags:         e.request.Tags,
 		Config:       &e.config,
 		InputMapping: e.selected.mapping,
+
+		ImageArtifactName: e.image,
 	}}
 	if info.Midge != nil {
 		outputs = outputNames(e.config)

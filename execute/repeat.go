@@ -86,6 +86,9 @@ func (e *Execution) lostInput(ctx context.Context, c *client.Client, err error) 
 		}
 		var missing *client.NotFoundError
 		if _, lookup := c.Artifact(ctx, input.artifact); errors.As(lookup, &missing) {
+			if input.name == e.image {
+				return errors.New("the image of the earlier build is no longer on the server; give it with --image")
+			}
 			return fmt.Errorf("the input %q of the earlier build is no longer on the server; give it with -i %s=DIRECTORY", input.name, input.name)
 		}
 	}

@@ -34,8 +34,9 @@ type Request struct {
 	// Delete removes from them what the outputs do not have.
 	Delete bool
 
-	// Image names the input that is the task's image, of the job that FromJob names; "" for
-	// the one that the task file names.
+	// Image is the task's image in place of the task file's: an archive or a directory,
+	// @BUILD/OUTPUT, the name of one in a registry, or of an input of the job that FromJob
+	// names; "" for that of the task file.
 	Image string
 
 	Privileged bool
@@ -101,7 +102,11 @@ func (r Request) taskConfig() (api.TaskConfig, error) {
 	if err != nil {
 		return api.TaskConfig{}, err
 	}
-	config, err := api.ParseTaskConfig(r.Config, content, variables)
+	parse := api.ParseTaskConfig
+	if r.Image != "" {
+		parse = api.ParseTaskConfigForImage
+	}
+	config, err := parse(r.Config, content, variables)
 	if err != nil {
 		return api.TaskConfig{}, err
 	}

@@ -73,6 +73,14 @@ func (s *sending) input(ctx, trees context.Context, input source) (int, error) {
 	if input.path == "" {
 		return input.locate(ctx, s.client)
 	}
+	if input.image == imageArchive || input.image == imageCompressed {
+		dir, remove, err := archiveDirectory(input.path, input.image)
+		if err != nil {
+			return 0, fmt.Errorf("%s cannot be sent: %w", input.what(), err)
+		}
+		defer remove()
+		input.path = dir
+	}
 	sent, err := s.send(ctx, trees, input)
 	if err != nil {
 		return 0, err
@@ -110,8 +118,8 @@ func (s *sending) ready() error {
 // tree sends of one input what the server lacks.
 func (s *sending) tree(ctx context.Context, input source) (Sent, error) {
 	upload := upload{
-		UploadOptions: s.execution.request.UploadOptions,
-		what:          fmt.Sprintf("the input %q", input.name),
+		UploadOptions: input.options(s.execution.request.UploadOptions),
+		what:          input.what(),
 		name:          input.name,
 		dir:           input.path,
 	}

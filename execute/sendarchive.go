@@ -16,8 +16,8 @@ var errNobodyReads = errors.New("the request is over")
 
 // archive sends one input as one archive, to a server that takes nothing else.
 func (s *sending) archive(ctx context.Context, input source) (Sent, error) {
-	request := s.execution.request
-	whole := fmt.Sprintf("the input %q cannot be sent", input.name)
+	request := input.options(s.execution.request.UploadOptions)
+	whole := input.what() + " cannot be sent"
 	files, err := listFiles(ctx, input.path, request.IncludeIgnored, request.IncludeGit)
 	if err != nil {
 		return Sent{}, fmt.Errorf("%s: %w", whole, err)
@@ -28,7 +28,7 @@ func (s *sending) archive(ctx context.Context, input source) (Sent, error) {
 	if request.DryRun {
 		return sent, nil
 	}
-	if err := request.confirm(fmt.Sprintf("the input %q", input.name), &receipt); err != nil {
+	if err := request.confirm(input.what(), &receipt); err != nil {
 		return Sent{}, err
 	}
 	s.observe(Sending{Input: input.name, Total: files.bytes})

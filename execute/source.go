@@ -17,7 +17,10 @@ import (
 // the server has, or a version of a resource that it can fetch.
 type source struct {
 	name string
-	path string // of the directory, absolute; "" for what the server has
+	path string // of the directory, or of an image's archive, absolute; "" for what the server has
+	// image is how the image lies at path that this is; noImage for an input.
+	image imageKind
+	given string // how the image was given
 
 	job *api.JobInput // what it is in a job; nil for no version of a resource
 
@@ -38,6 +41,22 @@ func (r Request) source(input, text string) (source, error) {
 		return source{name: input, build: id, output: output}, nil
 	}
 	return source{name: input, path: r.path(text)}, r.checkDirectory(input, text)
+}
+
+// what is what errors call it.
+func (s source) what() string {
+	if s.image != noImage {
+		return "the image " + s.given
+	}
+	return fmt.Sprintf("the input %q", s.name)
+}
+
+// options are how it is to be sent: an image as it is, whatever is ignored in it.
+func (s source) options(of UploadOptions) UploadOptions {
+	if s.image != noImage {
+		of.IncludeIgnored, of.IncludeGit = true, true
+	}
+	return of
 }
 
 // checkDirectory says what is wrong with a path as an input.
@@ -72,7 +91,7 @@ func (s source) locate(ctx context.Context, c *client.Client) (int, error) {
 		}
 	}
 	if id == 0 {
-		return 0, fmt.Errorf("the input %q cannot be had: %w", s.name,
+		return 0, fmt.Errorf("%s cannot be had: %w", s.what(),
 			unknownName(fmt.Sprintf("build %d has left", s.build), "output", s.output, names))
 	}
 	return id, nil

@@ -55,6 +55,14 @@ type Worker interface {
 	ClearCaches(ctx context.Context, prefix string) (int, error)
 }
 
+// A Collector is a Worker that keeps what it may need again, as images.
+type Collector interface {
+	Worker
+
+	// Collect removes what nobody has used for that long.
+	Collect(ctx context.Context, unused time.Duration) error
+}
+
 // WorkerInfo says what a worker is and how busy it is.
 type WorkerInfo struct {
 	Runtime        string // runc, kubernetes, memory

@@ -88,6 +88,8 @@ type Config struct {
 	// ArtifactTTL is how long an artifact is kept that no running build and no
 	// container needs; 0 is for ever.
 	ArtifactTTL time.Duration
+	// KeepImages is how long workers keep an image that no container has.
+	KeepImages time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is kept for
 	// who wants to look into it.
 	HoldFailed time.Duration

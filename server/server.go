@@ -242,6 +242,7 @@ func (s *Server) openEngine() {
 		HoldFailed:      s.config.HoldFailed,
 		MaxHeld:         s.config.MaxHeld,
 		InUse:           s.inUse,
+		KeepUnused:      s.config.KeepImages,
 		Finished:        s.metrics.finished,
 		Collected: func(began time.Time, err error) {
 			s.parts.report(partContainerCollection, began, nil, err)

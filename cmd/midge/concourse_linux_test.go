@@ -47,7 +47,6 @@ func TestBuildsOfJobs(t *testing.T) {
 		"no job":           {"watch -j unit", nil, 1, `--job is "unit" and should be PIPELINE/JOB`},
 		"twice a pipeline": {"builds -j site/unit -p site", nil, 1, "--job names the pipeline too"},
 		"two bases":        {"execute -c task.yml -j site/unit --from 12", nil, 1, "choose one"},
-		"an image of none": {"execute -c task.yml --image go", nil, 1, "name the job with --inputs-from"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

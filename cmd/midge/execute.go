@@ -41,6 +41,7 @@ it was aborted.`,
 		Example: `  midge execute -c task.yml -i src=. -o report=./report
   midge execute -c task.yml -i src=. --dry-run       # what would be sent, and what is ignored
   midge execute -c deploy.yml -i built=@12/bin       # with what build 12 has left
+  midge execute -c task.yml --image golang:1.26      # or --image image.tar, as docker save writes it
   midge execute --from 12 -i src=.                   # build 12 again, but for what changed in src
   midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
 		Args: func(command *cobra.Command, args []string) error {
@@ -53,7 +54,7 @@ it was aborted.`,
 			if request.Config == "" && from == "" {
 				return errors.New("name the task file with -c, like: midge execute -c task.yml")
 			}
-			basis, err := parseBasis(from, job, request.Image)
+			basis, err := parseBasis(from, job)
 			if err != nil {
 				return err
 			}
@@ -86,10 +87,10 @@ it was aborted.`,
 	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
 	flags.StringVarP(&job, "inputs-from", "j", "", "take the inputs that are not given from this `PIPELINE/JOB`, on a Concourse")
-	flags.StringVar(&request.Image, "image", "", "with --inputs-from: run in the image that is the job's input of this `name`")
 	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
 	uploads.add(flags)
 	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
+	flags.StringVar(&request.Image, "image", "", "run in this `image` and not in the task file's: a file or directory with one, @BUILD/OUTPUT, the name of one in a registry, or of an input of the job of --inputs-from")
 	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
 	flags.BoolVar(&request.Hermetic, "hermetic", false, "run the task without a network")
 	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
@@ -110,12 +111,10 @@ type basis struct {
 }
 
 // parseBasis reads the values of --from and --inputs-from.
-func parseBasis(from, job, image string) (b basis, err error) {
+func parseBasis(from, job string) (b basis, err error) {
 	switch {
 	case from != "" && job != "":
 		return basis{}, errors.New("--from takes the inputs of a build, --inputs-from those of a job: choose one")
-	case image != "" && job == "":
-		return basis{}, errors.New("--image names an input of a job; name the job with --inputs-from PIPELINE/JOB")
 	case from != "":
 		b.build, err = parseBuildID(from)
 	case job != "":

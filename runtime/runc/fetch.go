@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.opentelemetry.io/otel/attribute"
@@ -88,6 +89,11 @@ func (w *Worker) imageDir(ctx context.Context, spec runtime.ContainerSpec, dir s
 		return "", err
 	}
 	return path, copyArtifact(ctx, spec.Image.Artifact, path)
+}
+
+// Collect implements runtime.Collector: it removes images that no container has.
+func (w *Worker) Collect(ctx context.Context, unused time.Duration) error {
+	return w.images.Collect(ctx, unused)
 }
 
 // holdImages keeps the images of containers that an earlier worker made.

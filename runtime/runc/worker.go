@@ -83,7 +83,7 @@ type Worker struct {
 	releases   map[string][]func()      // of the artifacts that a container's inputs lie in, by its handle
 }
 
-var _ runtime.Worker = (*Worker)(nil)
+var _ runtime.Collector = (*Worker)(nil)
 
 // New opens the worker of a state directory. The error says what is missing on this
 // machine. As root of a user namespace, see package rootless, there are no control

@@ -36,8 +36,9 @@ func (e *Engine) collectUntilEnd() {
 }
 
 // Collect removes containers whose build has finished, after their grace and
-// unless somebody holds them, what is on workers that no container's row names, and
-// copies of artifacts that nobody has wanted there for as long as a container stays.
+// unless somebody holds them, what is on workers that no container's row names,
+// copies of artifacts that nobody has wanted there for as long as a container stays,
+// and what else workers keep and nobody has used for KeepUnused.
 // It goes on after an error and gives all of them.
 func (e *Engine) Collect(ctx context.Context) error {
 	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{})
@@ -54,6 +55,9 @@ func (e *Engine) Collect(ctx context.Context) error {
 	}
 	for _, worker := range e.options.Workers.Workers() {
 		errs = append(errs, e.collectWorker(ctx, worker))
+		if collector, ok := worker.(runtime.Collector); ok {
+			errs = append(errs, collector.Collect(ctx, e.options.KeepUnused))
+		}
 	}
 	errs = append(errs, e.collectCopies(ctx))
 	return errors.Join(errs...)

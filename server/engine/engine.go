@@ -59,6 +59,8 @@ type Options struct {
 	// CollectEvery is how often what is no longer needed is removed from workers,
 	// a container CollectGrace after its build has finished.
 	CollectEvery, CollectGrace time.Duration
+	// KeepUnused is how long workers keep what nobody uses, as images.
+	KeepUnused time.Duration
 	// HoldFailed is how long the container of a task that did not succeed is held,
 	// unless its plan says otherwise.
 	HoldFailed time.Duration

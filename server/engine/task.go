@@ -145,6 +145,7 @@ func (t *task) create(ctx context.Context, worker runtime.Worker, spec runtime.C
 		return nil, err
 	}
 	defer release()
+	spec.Progress = t.sayProgress
 	return worker.FindOrCreateContainer(ctx, spec)
 }
 
@@ -231,6 +232,13 @@ func (t *task) remark(message string) eventlog.Event {
 		end = "\r\n"
 	}
 	return logEvent(api.LogEvent{Time: now(), Origin: origin, Payload: "midge: " + message + end})
+}
+
+// sayProgress says in the output what takes its time before the command starts.
+func (t *task) sayProgress(line string) {
+	if err := t.say(t.remark(line)); err != nil && t.engine.hard.Err() == nil {
+		t.logger.Error("progress cannot be written", "step", t.plan.ID, "error", err)
+	}
 }
 
 // keepCaches says so when it cannot: a task does not fail for that.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -186,4 +187,35 @@ func TestCopiesThatAreWantedStay(t *testing.T) {
 	}
 	s.finished(id)
 	checkCopies("when nobody wants the artifact", 0)
+}
+
+func TestProgressOfAnImageIsInTheOutput(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	_, events := s.run(script("a", "echo ran", `"image_resource":{"type":"registry-image","source":{"repository":"tools"}}`))
+	if got, want := output(t, events)[api.SourceStderr], "midge: fetching image tools\n"; got != want {
+		t.Errorf("the output is %q, want %q", got, want)
+	}
+}
+
+// keepingWorker notes what it is told to collect.
+type keepingWorker struct {
+	runtime.Worker
+	collected []time.Duration
+}
+
+func (w *keepingWorker) Collect(_ context.Context, unused time.Duration) error {
+	w.collected = append(w.collected, unused)
+	return nil
+}
+
+func TestCollectHasWorkersCollect(t *testing.T) {
+	worker := &keepingWorker{Worker: runtimetest.NewWorker(runtimetest.Config{})}
+	s := newServer(t, worker)
+	s.options.KeepUnused = time.Hour
+	s.start()
+	s.collect()
+	if !slices.Equal(worker.collected, []time.Duration{time.Hour}) {
+		t.Errorf("the worker was told to collect %v", worker.collected)
+	}
 }

@@ -290,6 +290,23 @@ func TestPullStacksLayers(t *testing.T) {
 	wantFile(t, merged, "usr/bin/same", "run")
 }
 
+// An image may have a layer twice, as one that is empty.
+func TestLayerThatIsThereTwice(t *testing.T) {
+	registry := newRegistry(t)
+	twice := gzipLayer(t, file{name: "a", text: "twice"}, file{name: ".wh.c"})
+	registry.push(t, "app", makeImage(t, here, twice,
+		gzipLayer(t, file{name: "a", text: "between"}, file{name: "b", text: "between"}, file{name: "c", text: "between"}), twice))
+	image, err := openStore(t).Pull(t.Context(), registry.source("app"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Release()
+	merged := mount(t, image)
+	wantFile(t, merged, "a", "twice")
+	wantFile(t, merged, "b", "between")
+	wantNothing(t, merged, "c")
+}
+
 func TestSecondPullIsOneHead(t *testing.T) {
 	registry := newRegistry(t)
 	digest := registry.push(t, "app", makeImage(t, here, gzipLayer(t, file{name: "a", text: "1"})))

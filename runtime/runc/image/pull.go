@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -135,10 +136,22 @@ func (s *Store) add(ctx context.Context, image v1.Image, progress func(Progress)
 	for _, diffID := range config.RootFS.DiffIDs {
 		r.Layers = append(r.Layers, layerName(diffID))
 	}
-	if r.Layers, err = s.stack(r.Layers); err != nil {
+	if r.Layers, err = s.stack(uppermost(r.Layers)); err != nil {
 		return nil, err
 	}
 	return s.keep(r, append([]string{recordName(r.Digest)}, names...)...)
+}
+
+// uppermost gives the layers without those that are there again further up, where
+// they hide themselves: overlayfs takes none twice.
+func uppermost(layers []string) []string {
+	var once []string
+	for i, layer := range layers {
+		if !slices.Contains(layers[i+1:], layer) {
+			once = append(once, layer)
+		}
+	}
+	return once
 }
 
 // fetch unpacks the layers, several at once.
