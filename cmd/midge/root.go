@@ -40,7 +40,8 @@ streams the task's output, brings its outputs home and exits with its status.`,
 	)
 	for _, command := range []*cobra.Command{
 		newExecuteCommand(p), newHijackCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
-		newHoldCommand(p), newReleaseCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
+		newHoldCommand(p), newReleaseCommand(p),
+		newListFilesCommand(p), newCatFileCommand(p), newCopyCommand(p), newDiffCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
