@@ -242,6 +242,9 @@ type Listening interface {
 // whatever links are in it. What the kernel shows as files, in /proc and /sys, is left
 // out. A path that is not there is a *NotFoundError of the kind "path".
 type Files interface {
+	// Stat describes what lies at path, or what the link there leads to.
+	Stat(ctx context.Context, path string) (api.File, error)
+
 	// List describes what a directory has, in the order of names, or what else lies
 	// at path, alone. Links in a directory are described, not followed.
 	List(ctx context.Context, path string) ([]api.File, error)
@@ -250,7 +253,8 @@ type Files interface {
 	StreamOut(ctx context.Context, path string) (io.ReadCloser, error)
 
 	// StreamIn unpacks a tar stream in the directory at path as Volume.StreamIn does.
-	// What is made belongs to whom the directory does.
+	// What is made belongs to whom the directory does, and the directory, when it is
+	// there, keeps its permissions.
 	StreamIn(ctx context.Context, path string, tar io.Reader) error
 
 	// Changes gives what differs, in the order of paths, from what the container was

@@ -18,6 +18,8 @@ import (
 type SendOptions struct {
 	// IncludeIgnored takes what ignore files leave out, IncludeGit what is named .git.
 	IncludeIgnored, IncludeGit bool
+	// Only, if not "", is the name of the one entry of the directory that is sent.
+	Only string
 	// CacheDir is where digests, and what servers are known to have, are remembered:
 	// midge's directory in os.UserCacheDir. "" remembers nothing.
 	CacheDir string
@@ -87,7 +89,10 @@ func scanInput(ctx context.Context, dir string, options SendOptions) (*scan.Tree
 	if options.Progress != nil {
 		scanning.Progress = options.Progress.Scanned
 	}
-	if !options.IncludeIgnored {
+	switch {
+	case options.Only != "":
+		scanning.Scope = only(options.Only)
+	case !options.IncludeIgnored:
 		scope, err := ignore.Open(ctx, dir)
 		if err != nil {
 			return nil, err

@@ -48,7 +48,7 @@ func (p *program) addCompletions(root *cobra.Command) {
 		"watch":            {"build": builds},
 		"abort-build":      {"build": p.served("running", runningBuilds)},
 		"containers":       {"build": builds},
-		"ls":               {"build": builds},
+		"artifacts ls":     {"build": builds},
 		"clear-task-cache": {"step": steps},
 		"land-worker":      {"worker": workers},
 		"prune-worker":     {"worker": workers},
@@ -58,13 +58,19 @@ func (p *program) addCompletions(root *cobra.Command) {
 	arguments := map[string][]cobra.CompletionFunc{
 		"hold":    {builds},
 		"release": {builds},
-		"push":    {directories},
-		"pull":    {artifacts, directories},
-		"cat":     {artifacts},
+		"ls":      {builds},
+		"cat":     {builds},
+		"diff":    {builds},
+		"cp":      {anyFile, anyFile},
 		"server":  {anyFile, anyFile, anyFile},
+
+		"artifacts push": {directories},
+		"artifacts pull": {artifacts, directories},
+		"artifacts cat":  {artifacts},
 	}
 	for _, command := range commandsBelow(root) {
-		for name, complete := range flags[command.Name()] {
+		path := strings.TrimPrefix(command.CommandPath(), root.Name()+" ")
+		for name, complete := range flags[path] {
 			mustRegister(command, name, complete)
 		}
 		for name, complete := range map[string]cobra.CompletionFunc{
@@ -74,7 +80,7 @@ func (p *program) addCompletions(root *cobra.Command) {
 				mustRegister(command, name, complete)
 			}
 		}
-		if complete := arguments[command.Name()]; complete != nil {
+		if complete := arguments[path]; complete != nil {
 			command.ValidArgsFunction = eachArgument(complete)
 		}
 	}

@@ -91,6 +91,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`"created_at": ?\d+`), `"created_at": 1767366245`},
 	{regexp.MustCompile(`"(sent|fetched)_compressed": \d+`), `"${1}_compressed": 150`},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "1a2b3c4d"},
+	{regexp.MustCompile(`"modified": "[^"]*"`), `"modified": "2026-01-02T15:04:05Z"`},
 	{regexp.MustCompile(`"(start|end|create)_time": \d+`), `"${1}_time": 1767366245`},
 	{regexp.MustCompile(`"(expires_at|used_at)": \d+`), `"${1}": 1767366245`},
 	{regexp.MustCompile(`"token": "[A-Za-z0-9+/]{38}"`), `"token": "0123abcd"`},

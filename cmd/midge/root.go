@@ -51,7 +51,8 @@ streams the task's output, brings its outputs home and exits with its status.`,
 	)
 	commands := []*cobra.Command{
 		newExecuteCommand(p), newHijackCommand(p), newWatchCommand(p), newBuildsCommand(p), newAbortBuildCommand(p),
-		newHoldCommand(p), newReleaseCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
+		newHoldCommand(p), newReleaseCommand(p),
+		newListFilesCommand(p), newCatFileCommand(p), newCopyCommand(p), newDiffCommand(p), newArtifactsCommand(p), newClearTaskCacheCommand(p),
 		newContainersCommand(p), newVolumesCommand(p), newWorkersCommand(p), newTeamsCommand(p), newCurlCommand(p),
 		newLandWorkerCommand(p), newPruneWorkerCommand(p),
 		newGetWallCommand(p), newSetWallCommand(p), newClearWallCommand(p),

@@ -20,6 +20,10 @@ type Options struct {
 	// is made if it is not there.
 	Path string
 
+	// KeepTop leaves the directory at Path as it is, when it is there, but for what is
+	// unpacked in it: its permissions and its time.
+	KeepTop bool
+
 	// ConfineLinks refuses symbolic links whose target is absolute or leaves the
 	// tree. Without it they are kept, as files that hold a name; nothing is
 	// written through them in either case.
@@ -61,6 +65,10 @@ func ExtractTree(ctx context.Context, stream io.Reader, tree Tree, options Optio
 		return fmt.Errorf("unpack at %q: it is not a relative path in the tree", options.Path)
 	}
 	e := &extraction{ctx: ctx, tree: tree, top: top, options: options}
+	if options.KeepTop {
+		_, err := tree.Stat(top)
+		e.keepTop = err == nil
+	}
 	if err := e.makeDirectories(top); err != nil {
 		return fmt.Errorf("unpack at %q: %w", options.Path, err)
 	}
@@ -75,6 +83,7 @@ type extraction struct {
 	tree    Tree
 	top     string
 	options Options
+	keepTop bool
 	bytes   int64
 	made    string // the last directory that entries lay in
 	// Directories get their permissions and times last: a read-only one must
@@ -148,6 +157,9 @@ func (e *extraction) entry(header *tar.Header, contents io.Reader) error {
 	if name == e.top {
 		if header.Typeflag != tar.TypeDir {
 			return errors.New("it would replace the top of the tree")
+		}
+		if e.keepTop {
+			return nil
 		}
 		return e.directory(name, header)
 	}

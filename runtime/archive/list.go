@@ -9,6 +9,16 @@ import (
 	"midge/runtime"
 )
 
+// Stat describes what lies at name in a tree, or what the link there leads to. A name
+// that is not there, or that leads out of the tree, is a *runtime.NotFoundError.
+func Stat(tree Tree, name string) (api.File, error) {
+	info, err := tree.Stat(name)
+	if err != nil {
+		return api.File{}, &runtime.NotFoundError{Kind: "path", Name: name}
+	}
+	return Describe(info), nil
+}
+
 // List describes what the directory at name in a tree has, in the order of names, or
 // what else lies there, alone. What vanishes meanwhile is left out. A name that is not there, or that
 // leads out of the tree, is a *runtime.NotFoundError.

@@ -34,10 +34,26 @@ func (f files) List(ctx context.Context, path string) ([]api.File, error) {
 		return nil, err
 	}
 	for i := range all {
-		all[i].UID = f.container.worker.users.uids.inside(all[i].UID)
-		all[i].GID = f.container.worker.users.gids.inside(all[i].GID)
+		f.ownInside(&all[i])
 	}
 	return all, nil
+}
+
+func (f files) Stat(ctx context.Context, path string) (api.File, error) {
+	tree, name, err := f.open(ctx, path)
+	if err != nil {
+		return api.File{}, err
+	}
+	defer tree.Close()
+	file, err := archive.Stat(tree, name)
+	f.ownInside(&file)
+	return file, err
+}
+
+// ownInside makes a file's owner whom the container knows.
+func (f files) ownInside(file *api.File) {
+	file.UID = f.container.worker.users.uids.inside(file.UID)
+	file.GID = f.container.worker.users.gids.inside(file.GID)
 }
 
 func (f files) StreamOut(ctx context.Context, path string) (io.ReadCloser, error) {
@@ -59,7 +75,7 @@ func (f files) StreamIn(ctx context.Context, path string, tar io.Reader) error {
 		return err
 	}
 	return agent.As(uid, gid, func() error {
-		return archive.ExtractTree(ctx, tar, tree, archive.Options{Path: strings.TrimPrefix(name, "/")})
+		return archive.ExtractTree(ctx, tar, tree, archive.Options{Path: strings.TrimPrefix(name, "/"), KeepTop: true})
 	})
 }
 

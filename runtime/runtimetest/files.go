@@ -41,6 +41,14 @@ func (f files) List(ctx context.Context, path string) ([]api.File, error) {
 	return archive.List(f.tree(), name)
 }
 
+func (f files) Stat(ctx context.Context, path string) (api.File, error) {
+	name, err := f.open(ctx, path)
+	if err != nil {
+		return api.File{}, err
+	}
+	return archive.Stat(f.tree(), name)
+}
+
 func (f files) StreamOut(ctx context.Context, path string) (io.ReadCloser, error) {
 	name, err := f.open(ctx, path)
 	if err != nil {
@@ -60,7 +68,7 @@ func (f files) StreamIn(ctx context.Context, path string, tar io.Reader) error {
 	if err := f.container.worker.fail(StreamIn, f.container.spec.Handle); err != nil {
 		return err
 	}
-	return archive.ExtractTree(ctx, tar, f.tree(), archive.Options{Path: strings.TrimPrefix(name, "/")})
+	return archive.ExtractTree(ctx, tar, f.tree(), archive.Options{Path: strings.TrimPrefix(name, "/"), KeepTop: true})
 }
 
 func (f files) tree() archive.Tree { return userFiles{f.container.files} }

@@ -65,6 +65,26 @@ var filesTests = map[string]func(*suite, *testing.T){
 			t.Errorf("the file is described as %+v", got)
 		}
 	},
+	"Stat": func(s *suite, t *testing.T) {
+		container := s.container(t, nil)
+		runScript(t, container, `mkdir dir; printf 12345 >file; chmod 600 file; ln -s /tmp/build/file link; ln -s dir to-dir; ln -s nothing dangling`)
+		for path, want := range map[string]api.File{
+			"file":            {Name: "file", Type: api.FileRegular, Mode: 0o600, Size: 5},
+			"/tmp/build/link": {Name: "link", Type: api.FileRegular, Mode: 0o600, Size: 5},
+			"to-dir":          {Name: "to-dir", Type: api.FileDirectory, Mode: 0o755},
+			"/":               {Name: "/", Type: api.FileDirectory, Mode: 0o755},
+			"/dev/null":       {Name: "null", Type: api.FileOther, Mode: 0o666},
+		} {
+			got, err := container.Files().Stat(testContext(t), path)
+			check(t, err)
+			got.Modified, got.UID, got.GID = want.Modified, want.UID, want.GID
+			equal(t, "what is at "+path, got, want)
+		}
+		for _, path := range []string{"nothing", "file/below", "dangling"} {
+			_, err := container.Files().Stat(testContext(t), path)
+			wantNotFound(t, err, "Stat of "+path)
+		}
+	},
 	"EverythingIsSeen": func(s *suite, t *testing.T) {
 		input := s.volume(t)
 		check(t, input.StreamIn(testContext(t), ".", tarOf(t, tarFile("given", 0o644, "given"))))
@@ -112,6 +132,9 @@ var filesTests = map[string]func(*suite, *testing.T){
 		equal(t, "what a process reads", runScript(t, container, `cat a/b/second-name; a/b/bin/tool && stat -c %a a/b/read-only`), "contents\n444\n")
 		check(t, container.Files().StreamIn(testContext(t), ".", tarOf(t, tarDir("a", 0o755), tarFile("a/b/plain", 0o600, "new\n"))))
 		equal(t, "what a process reads", runScript(t, container, `cat a/b/plain a/b/second-name`), "new\ncontents\n")
+		runScript(t, container, `mkdir private; chmod 1700 private`)
+		check(t, container.Files().StreamIn(testContext(t), "private", tarOf(t, tarDir("./", 0o755), tarFile("file", 0o600, ""))))
+		equal(t, "the permissions of a directory that was there", runScript(t, container, `stat -c %a private`), "1700\n")
 		err := container.Files().StreamIn(testContext(t), ".", tarOf(t, tarFile("../../up", 0o600, "")))
 		wantTarError(t, err, "an entry that leaves the directory")
 	},

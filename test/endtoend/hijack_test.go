@@ -18,7 +18,7 @@ func TestHijackFailed(t *testing.T) {
 	s := startServer(t)
 	task := s.script("task", "echo found > src/result; cd src; exit 3", "inputs: [{name: src}]\nparams: {COLOR: blue}\n")
 	s.write(map[string]string{"src/file": "x"})
-	s.midge("execute", "-c", task, "-i", "src=src").want(t, 3, "held for 1h: midge hijack -b 1")
+	s.midge("execute", "-c", task, "-i", "src=src", "--hold", "1h").want(t, 3, "held for 1h: midge hijack -b 1")
 	r := s.midge("hijack", "-b", "1", "--", "sh", "-c", `cat src/result; echo $COLOR; echo bad >&2; exit 7`)
 	r.want(t, 7)
 	if r.stdout != "found\nblue\n" || r.stderr != "bad\n" {
