@@ -35,7 +35,10 @@ type source struct {
 	file   string // its name in the group's directory
 	field  string // the part of a sample it gives, as ResourceUsage.Missing names it
 	absent string // why a kernel or a set-up may lack it
-	parse  func(data []byte, sample *api.Sample) error
+	// atEnd tells that only what it says at the end matters: the most that was
+	// reached, how often a bound was.
+	atEnd bool
+	parse func(data []byte, sample *api.Sample) error
 }
 
 type openSource struct {
@@ -162,13 +165,22 @@ func (c *Cgroup) open(path string, source source) error {
 }
 
 // Sample takes a sample. Of a group that was removed it gives an error.
-func (c *Cgroup) Sample(ctx context.Context) (api.Sample, error) {
+func (c *Cgroup) Sample(ctx context.Context) (api.Sample, error) { return c.take(ctx, false) }
+
+// Brief takes a sample that lacks what matters at the end alone, and costs half of one
+// that has it.
+func (c *Cgroup) Brief(ctx context.Context) (api.Sample, error) { return c.take(ctx, true) }
+
+func (c *Cgroup) take(ctx context.Context, brief bool) (api.Sample, error) {
 	if err := ctx.Err(); err != nil {
 		return api.Sample{}, err
 	}
 	sample := api.Sample{Timestamp: time.Now()}
 	missing := map[string]string{}
 	for _, source := range c.sources {
+		if brief && source.atEnd {
+			continue
+		}
 		data, err := source.file.read()
 		if errors.Is(err, syscall.EOPNOTSUPP) {
 			missing[source.field] = "the kernel has it switched off"
@@ -181,7 +193,7 @@ func (c *Cgroup) Sample(ctx context.Context) (api.Sample, error) {
 			return api.Sample{}, fmt.Errorf("parse %s: %w", source.file.Name(), err)
 		}
 	}
-	if err := c.completeV1(&sample, missing); err != nil {
+	if err := c.completeV1(&sample, missing, brief); err != nil {
 		return api.Sample{}, err
 	}
 	c.missingNow = missing
@@ -189,8 +201,8 @@ func (c *Cgroup) Sample(ctx context.Context) (api.Sample, error) {
 }
 
 // completeV1 adds what v1's own files leave out.
-func (c *Cgroup) completeV1(sample *api.Sample, missing map[string]string) error {
-	if c.location.Memory != "" {
+func (c *Cgroup) completeV1(sample *api.Sample, missing map[string]string, brief bool) error {
+	if c.location.Memory != "" && !brief {
 		if err := addNestedKills(c.location.Memory, sample); err != nil {
 			return fmt.Errorf("count oom kills below %s: %w", c.location.Memory, err)
 		}

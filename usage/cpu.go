@@ -20,7 +20,7 @@ var unifiedCPU = []source{
 }
 
 var v1CPU = []source{
-	{file: "cpu.stat", field: "cpuStat.nrThrottled", absent: noCPUController, parse: parseV1CPUStat},
+	{file: "cpu.stat", atEnd: true, field: "cpuStat.nrThrottled", absent: noCPUController, parse: parseV1CPUStat},
 }
 
 var v1CPUAccounting = []source{
@@ -28,11 +28,11 @@ var v1CPUAccounting = []source{
 		cpuOf(sample).UsageNanos, err = parseSingle(data)
 		return err
 	}},
-	{file: "cpuacct.usage_user", field: "cpuStat.userNanos", absent: noAccounting, parse: func(data []byte, sample *api.Sample) (err error) {
+	{file: "cpuacct.usage_user", atEnd: true, field: "cpuStat.userNanos", absent: noAccounting, parse: func(data []byte, sample *api.Sample) (err error) {
 		cpuOf(sample).UserNanos, err = parseSingle(data)
 		return err
 	}},
-	{file: "cpuacct.usage_sys", field: "cpuStat.systemNanos", absent: noAccounting, parse: func(data []byte, sample *api.Sample) (err error) {
+	{file: "cpuacct.usage_sys", atEnd: true, field: "cpuStat.systemNanos", absent: noAccounting, parse: func(data []byte, sample *api.Sample) (err error) {
 		cpuOf(sample).SystemNanos, err = parseSingle(data)
 		return err
 	}},

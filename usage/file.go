@@ -15,7 +15,8 @@ import (
 // descriptor, which costs no walk of its path.
 type file struct {
 	*os.File
-	data []byte
+	descriptor int // File's, which every call of its Fd would make blocking again
+	data       []byte
 }
 
 func openFile(path string) (*file, error) {
@@ -23,7 +24,7 @@ func openFile(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{File: f, data: make([]byte, 2048)}, nil
+	return &file{File: f, descriptor: int(f.Fd()), data: make([]byte, 2048)}, nil
 }
 
 // read gives what the file says now. The bytes are good until the next read.
@@ -33,7 +34,7 @@ func (f *file) read() ([]byte, error) {
 	const certain = 3 << 10
 	n := 0
 	for {
-		m, err := syscall.Pread(int(f.Fd()), f.data[n:], int64(n))
+		m, err := syscall.Pread(f.descriptor, f.data[n:], int64(n))
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}

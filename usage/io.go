@@ -21,8 +21,8 @@ var unifiedIO = []source{
 }
 
 var v1IO = []source{
-	{file: "blkio.throttle.io_service_bytes_recursive", field: "ioStat", absent: noIOController, parse: parseV1IOBytes},
-	{file: "blkio.throttle.io_serviced_recursive", field: "ioStat", absent: noIOController, parse: parseV1IOOperations},
+	{file: "blkio.throttle.io_service_bytes_recursive", atEnd: true, field: "ioStat", absent: noIOController, parse: parseV1IOBytes},
+	{file: "blkio.throttle.io_serviced_recursive", atEnd: true, field: "ioStat", absent: noIOController, parse: parseV1IOOperations},
 }
 
 func ioOf(sample *api.Sample) *api.IOStat {

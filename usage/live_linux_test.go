@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"context"
 	"encoding/json"
 	"strconv"
 	"testing"
@@ -219,9 +220,12 @@ func TestRecentSharesASample(t *testing.T) {
 	}
 }
 
-// BenchmarkSample says what a sample of a container costs. With 100 containers there
-// are at most 50 a second, and for a step's first 20 seconds only.
-func BenchmarkSample(b *testing.B) {
+// What a sample of a container costs a process that is awake; test/bench says what it
+// costs one that sleeps in between.
+func BenchmarkSample(b *testing.B) { benchmarkSample(b, (*Cgroup).Sample) }
+func BenchmarkBrief(b *testing.B)  { benchmarkSample(b, (*Cgroup).Brief) }
+
+func benchmarkSample(b *testing.B, sample func(*Cgroup, context.Context) (api.Sample, error)) {
 	_, location := startWorker(b, "memory", nil)
 	group, err := Open(location)
 	if err != nil {
@@ -230,9 +234,36 @@ func BenchmarkSample(b *testing.B) {
 	defer group.Close()
 	before := cpuTime()
 	for b.Loop() {
-		if _, err := group.Sample(b.Context()); err != nil {
+		if _, err := sample(group, b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
+}
+
+// A brief sample has all but what matters at the end alone.
+func TestBriefSample(t *testing.T) {
+	_, location := startWorker(t, "cpu", nil)
+	group, err := Open(location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	brief, err := group.Brief(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := group.Sample(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if brief.CPUStat.UsageNanos == nil || brief.MemoryStat.Current == nil || brief.PIDsStat.Current == nil {
+		t.Errorf("it lacks what changes: %+v, %+v, %+v", brief.CPUStat, brief.MemoryStat, brief.PIDsStat)
+	}
+	if (full.MemoryStat.Anon == nil) != (brief.MemoryStat.Anon == nil) || (full.CPUStat.Pressure == nil) != (brief.CPUStat.Pressure == nil) {
+		t.Errorf("it lacks kinds of memory or pressure: %+v, %+v", brief.MemoryStat, brief.CPUStat)
+	}
+	if full.MemoryStat.OomKillEvents == nil || brief.MemoryStat.OomKillEvents != nil {
+		t.Errorf("the kills are %v at the end and %v before", full.MemoryStat.OomKillEvents, brief.MemoryStat.OomKillEvents)
+	}
 }

@@ -16,10 +16,10 @@ const noMemoryController = "the memory controller is not on for this control gro
 
 var unifiedMemory = []source{
 	{file: "memory.stat", field: "memoryStat", absent: noMemoryController, parse: parseMemoryStat},
-	{file: "memory.events", field: "memoryStat.oomKillEvents", absent: noMemoryController, parse: parseMemoryEvents},
+	{file: "memory.events", atEnd: true, field: "memoryStat.oomKillEvents", absent: noMemoryController, parse: parseMemoryEvents},
 	{file: "memory.current", field: "memoryStat.current", absent: noMemoryController, parse: parseMemoryCurrent},
-	{file: "memory.peak", field: "memoryStat.peak", absent: "the kernel is older than 5.19", parse: parseMemoryPeak},
-	{file: "memory.swap.current", field: "memoryStat.swapBytes", absent: "the kernel does not account for swap", parse: func(data []byte, sample *api.Sample) (err error) {
+	{file: "memory.peak", atEnd: true, field: "memoryStat.peak", absent: "the kernel is older than 5.19", parse: parseMemoryPeak},
+	{file: "memory.swap.current", atEnd: true, field: "memoryStat.swapBytes", absent: "the kernel does not account for swap", parse: func(data []byte, sample *api.Sample) (err error) {
 		memoryOf(sample).SwapBytes, err = parseSingle(data)
 		return err
 	}},
@@ -28,16 +28,16 @@ var unifiedMemory = []source{
 var v1Memory = []source{
 	{file: "memory.stat", field: "memoryStat", absent: noMemoryController, parse: parseV1MemoryStat},
 	{file: "memory.usage_in_bytes", field: "memoryStat.current", absent: noMemoryController, parse: parseMemoryCurrent},
-	{file: "memory.max_usage_in_bytes", field: "memoryStat.peak", absent: noMemoryController, parse: parseMemoryPeak},
-	{file: "memory.failcnt", field: "memoryStat.maxEvents", absent: noMemoryController, parse: func(data []byte, sample *api.Sample) (err error) {
+	{file: "memory.max_usage_in_bytes", atEnd: true, field: "memoryStat.peak", absent: noMemoryController, parse: parseMemoryPeak},
+	{file: "memory.failcnt", atEnd: true, field: "memoryStat.maxEvents", absent: noMemoryController, parse: func(data []byte, sample *api.Sample) (err error) {
 		memoryOf(sample).MaxEvents, err = parseSingle(data)
 		return err
 	}},
-	{file: "memory.kmem.usage_in_bytes", field: "memoryStat.kernel", absent: "the kernel does not account for its own memory", parse: func(data []byte, sample *api.Sample) (err error) {
+	{file: "memory.kmem.usage_in_bytes", atEnd: true, field: "memoryStat.kernel", absent: "the kernel does not account for its own memory", parse: func(data []byte, sample *api.Sample) (err error) {
 		memoryOf(sample).Kernel, err = parseSingle(data)
 		return err
 	}},
-	{file: "memory.oom_control", field: "memoryStat.oomKillEvents", absent: noMemoryController, parse: parseOOMControl},
+	{file: "memory.oom_control", atEnd: true, field: "memoryStat.oomKillEvents", absent: noMemoryController, parse: parseOOMControl},
 }
 
 func memoryOf(sample *api.Sample) *api.MemoryStat {

@@ -14,11 +14,11 @@ var pidsSources = []source{
 		pidsOf(sample).Current, err = parseSingle(data)
 		return err
 	}},
-	{file: "pids.peak", field: "pidsStat.peak", absent: "the kernel is older than 6.1", parse: func(data []byte, sample *api.Sample) (err error) {
+	{file: "pids.peak", atEnd: true, field: "pidsStat.peak", absent: "the kernel is older than 6.1", parse: func(data []byte, sample *api.Sample) (err error) {
 		pidsOf(sample).Peak, err = parseSingle(data)
 		return err
 	}},
-	{file: "pids.events", field: "pidsStat.maxEvents", absent: "the kernel is older than 4.8", parse: parsePIDsEvents},
+	{file: "pids.events", atEnd: true, field: "pidsStat.maxEvents", absent: "the kernel is older than 4.8", parse: parsePIDsEvents},
 }
 
 func pidsOf(sample *api.Sample) *api.PIDsStat {

@@ -12,16 +12,19 @@ const (
 	// SystemSamples is how many samples of the machine a build keeps at the most.
 	SystemSamples = 20
 
-	// interval is the time between samples, until they become too many.
+	// interval is the time to the first sample.
 	interval = 2 * time.Second
 )
 
-// Recording takes samples while something runs: one every two seconds, and each time
-// they would become too many every second one is dropped and the time between them
-// doubled. One goroutine takes and owns them; nobody ever waits for it but Finish.
+// Recording takes samples while something runs: the first after two seconds, each
+// other one after twice the time of the one before it, and one at the end. When they
+// would become too many every second one is dropped. So whatever just began is looked
+// at soon, and what takes its time costs next to nothing: a sample wakes a process
+// that sleeps, which costs several times what a process that is awake needs for it.
+// One goroutine takes and owns them; nobody ever waits for it but Finish.
 type Recording[T any] struct {
 	ctx    context.Context
-	sample func(context.Context) (T, error)
+	sample func(ctx context.Context, last bool) (T, error)
 	most   int
 	finish func()
 	asked  chan struct{}
@@ -33,9 +36,9 @@ type Recording[T any] struct {
 }
 
 // Record begins to take samples and keeps at most most of them, at least 2. It goes
-// on until Finish is called or ctx ends; one of them must happen. A sample that fails
-// meanwhile is left out.
-func Record[T any](ctx context.Context, most int, sample func(context.Context) (T, error)) *Recording[T] {
+// on until Finish is called or ctx ends; one of them must happen. sample is told
+// whether the sample is the last one. One that fails before that is left out.
+func Record[T any](ctx context.Context, most int, sample func(ctx context.Context, last bool) (T, error)) *Recording[T] {
 	r := &Recording[T]{ctx: ctx, sample: sample, most: max(most, 2), asked: make(chan struct{}), done: make(chan struct{})}
 	r.finish = sync.OnceFunc(func() { close(r.asked) })
 	go r.run()
@@ -50,14 +53,14 @@ func (r *Recording[T]) run() {
 	for {
 		select {
 		case <-timer.C:
-			if sample, err := r.sample(r.ctx); err == nil {
+			if sample, err := r.sample(r.ctx, false); err == nil {
 				r.samples = append(r.samples, sample)
 			}
 			// One place is kept for the last sample.
 			if len(r.samples) == r.most {
 				r.samples = everySecond(r.samples)
-				wait *= 2
 			}
+			wait *= 2
 			timer.Reset(wait)
 		case <-r.asked:
 			r.takeLast()
@@ -70,7 +73,7 @@ func (r *Recording[T]) run() {
 }
 
 func (r *Recording[T]) takeLast() {
-	sample, err := r.sample(r.ctx)
+	sample, err := r.sample(r.ctx, true)
 	if err != nil {
 		r.err = err
 		return

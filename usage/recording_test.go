@@ -12,9 +12,9 @@ import (
 )
 
 // sinceStart samples the time, in seconds since the recording began.
-func sinceStart() func(context.Context) (int, error) {
+func sinceStart() func(context.Context, bool) (int, error) {
 	start := time.Now()
-	return func(context.Context) (int, error) { return int(time.Since(start).Seconds()), nil }
+	return func(context.Context, bool) (int, error) { return int(time.Since(start).Seconds()), nil }
 }
 
 func TestRecordingThinsOut(t *testing.T) {
@@ -25,11 +25,11 @@ func TestRecordingThinsOut(t *testing.T) {
 		want []int
 	}{
 		{"shorter than a sample", time.Second, 10, []int{1}},
-		{"every two seconds", 9 * time.Second, 10, []int{2, 4, 6, 8, 9}},
-		{"one below the bound", 19 * time.Second, 10, []int{2, 4, 6, 8, 10, 12, 14, 16, 18, 19}},
-		{"doubled once", 21 * time.Second, 10, []int{4, 8, 12, 16, 20, 21}},
-		{"doubled twice", 50 * time.Second, 10, []int{8, 16, 24, 32, 40, 48, 50}},
-		{"an hour", time.Hour, 10, []int{512, 1024, 1536, 2048, 2560, 3072, 3584, 3600}},
+		{"first one", 3 * time.Second, 10, []int{2, 3}},
+		{"further and further apart", 60 * time.Second, 10, []int{2, 6, 14, 30, 60}},
+		{"one below the bound", 1023 * time.Second, 10, []int{2, 6, 14, 30, 62, 126, 254, 510, 1022, 1023}},
+		{"thinned out", 3000 * time.Second, 10, []int{6, 30, 126, 510, 2046, 3000}},
+		{"a week", 7 * 24 * time.Hour, 10, []int{30, 510, 4094, 16382, 65534, 131070, 262142, 524286, 604800}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -71,14 +71,14 @@ func TestRecordingEndsWithItsContext(t *testing.T) {
 		cause := errors.New("the server stops")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		recording := Record(ctx, 10, sinceStart())
-		time.Sleep(5 * time.Second)
+		time.Sleep(7 * time.Second)
 		cancel(cause)
 		synctest.Wait() // The goroutine has ended, or the bubble would not end.
 		got, err := recording.Finish()
 		if !errors.Is(err, cause) {
 			t.Errorf("Finish gives the error %v, want %v", err, cause)
 		}
-		if diff := cmp.Diff([]int{2, 4}, got); diff != "" {
+		if diff := cmp.Diff([]int{2, 6}, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
@@ -88,13 +88,13 @@ func TestRecordingLeavesOutWhatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("no such device")
 		n := 0
-		recording := Record(t.Context(), 10, func(context.Context) (int, error) {
+		recording := Record(t.Context(), 10, func(context.Context, bool) (int, error) {
 			if n++; n != 2 {
 				return 0, broken
 			}
 			return n, nil
 		})
-		time.Sleep(5 * time.Second)
+		time.Sleep(7 * time.Second)
 		got, err := recording.Finish()
 		if !errors.Is(err, broken) {
 			t.Errorf("Finish gives the error %v, want that of the last sample", err)

@@ -38,7 +38,12 @@ func StartWatch(ctx context.Context, location Location, system *System, since bo
 		}
 		w.baseline = &sample
 	}
-	w.recording = Record(ctx, StepSamples, cgroup.Sample)
+	w.recording = Record(ctx, StepSamples, func(ctx context.Context, last bool) (api.Sample, error) {
+		if last {
+			return cgroup.Sample(ctx)
+		}
+		return cgroup.Brief(ctx)
+	})
 	return w, nil
 }
 

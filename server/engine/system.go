@@ -7,8 +7,9 @@ import (
 	"midge/usage"
 )
 
-// systemBatch is how many samples of the machine may be lost with the server.
-const systemBatch = 3
+// systemBatch is how many samples of the machine go into the log at once, and so may be
+// lost with the server.
+const systemBatch = 2
 
 // watchSystem samples the workers' machine until the function that it gives is called,
 // and puts the samples into the build's log, a few at a time: the next engine samples
@@ -20,7 +21,7 @@ func (b *build) watchSystem() (done func() error) {
 	}
 	// Only the recording's goroutine has it, until that has ended.
 	var unsaid []api.SysSample
-	recording := usage.Record(b.engine.hard, usage.SystemSamples, func(ctx context.Context) (api.SysSample, error) {
+	recording := usage.Record(b.engine.hard, usage.SystemSamples, func(ctx context.Context, _ bool) (api.SysSample, error) {
 		sample, err := system.Recent(ctx)
 		if err != nil {
 			return sample, err

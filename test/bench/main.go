@@ -28,6 +28,8 @@ var benchmarks = []benchmark{
 	{"execute", benchExecute},
 	{"log", benchLog},
 	{"load", benchLoad},
+	{"trace", benchTrace},
+	{"sampling", benchSampling},
 	{"transfer", benchTransfer},
 }
 
