@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test check bench build completions deps deps-run fuzz install clean
+.PHONY: run test check bench build completions manual deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -55,6 +55,10 @@ completions: build
 	bin/midge completion fish >completions/midge.fish
 	bin/midge completion powershell >completions/midge.ps1
 
+# The manual, from the commands' help.
+manual:
+	$(GO) test ./cmd/midge -run TestManualIsFresh -update
+
 PREFIX ?= /usr/local
 SHARE   = $(DESTDIR)$(PREFIX)/share
 install: build
@@ -62,6 +66,7 @@ install: build
 	install -D -m 644 completions/midge.bash $(SHARE)/bash-completion/completions/midge
 	install -D -m 644 -t $(SHARE)/zsh/site-functions completions/_midge
 	install -D -m 644 -t $(SHARE)/fish/vendor_completions.d completions/midge.fish
+	install -D -m 644 -t $(SHARE)/man/man1 docs/man/*.1
 
 clean:
 	rm -rf bin dist

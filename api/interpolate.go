@@ -3,11 +3,15 @@ package api
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // variablePattern finds variables in a string. What does not look like one, as
 // the $(( i + 1 )) of a shell, stays as it is.
-var variablePattern = regexp.MustCompile(`\(\(((?:[-/.\w\pL]+:)?[-/.:@"\w\pL]+)\)\)`)
+var variablePattern = sync.OnceValue(func() *regexp.Regexp {
+	// Not before it is needed: most commands start without.
+	return regexp.MustCompile(`\(\(((?:[-/.\w\pL]+:)?[-/.:@"\w\pL]+)\)\)`)
+})
 
 // interpolate gives the document with its variables replaced by their values. A
 // string that is a variable and nothing else becomes the value, whatever its
@@ -49,7 +53,7 @@ func (i *interpolation) node(n *node) *node {
 	if !ok {
 		return n
 	}
-	if match := variablePattern.FindStringSubmatchIndex(text); match != nil && match[0] == 0 && match[1] == len(text) {
+	if match := variablePattern().FindStringSubmatchIndex(text); match != nil && match[0] == 0 && match[1] == len(text) {
 		value, ok := i.lookup(n.at, text[match[2]:match[3]], "")
 		if !ok || i.budget < 0 {
 			return newUndefined(n.at)
@@ -74,7 +78,7 @@ func (i *interpolation) key(f field) string {
 func (i *interpolation) text(at position, text string) (string, bool) {
 	var b strings.Builder
 	complete, rest := true, 0
-	for _, match := range variablePattern.FindAllStringSubmatchIndex(text, -1) {
+	for _, match := range variablePattern().FindAllStringSubmatchIndex(text, -1) {
 		b.WriteString(text[rest:match[0]])
 		rest = match[1]
 		value, ok := i.lookup(at, text[match[2]:match[3]], text[:match[0]])

@@ -7,18 +7,21 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // minMemory is the smallest limit that lets a process start at all, in bytes.
 const minMemory = 1 << 20
 
-var memoryPattern = regexp.MustCompile(`^([0-9]+)(?:([kKmMgGtT])(?:i?[bB])?|[bB])?$`)
+var memoryPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9]+)(?:([kKmMgGtT])(?:i?[bB])?|[bB])?$`)
+})
 
 // ParseMemory reads an amount of memory as task files write it: bytes, or with
 // a unit of K, M, G or T, optionally followed by B, in either case. Units are of
 // 1024.
 func ParseMemory(text string) (bytes uint64, err error) {
-	parts := memoryPattern.FindStringSubmatch(strings.TrimSpace(text))
+	parts := memoryPattern().FindStringSubmatch(strings.TrimSpace(text))
 	if parts == nil {
 		return 0, fmt.Errorf("%q is no amount of memory: write bytes, or a number with KB, MB or GB, as in 512MB", text)
 	}

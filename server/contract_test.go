@@ -368,6 +368,72 @@ func TestContractLists(t *testing.T) {
 	}
 }
 
+func TestContractBuild(t *testing.T) {
+	c := newContract(t)
+	build := c.build(script("echo up; sleep 1000"))
+	waitForEvent(t, c.user, build.ID, api.EventLog)
+	c.ids["build30"] = fmt.Sprint(build.ID)
+	c.replay(recorded(t, "lists.txt", "a build"))
+	c.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", build.ID), "")
+}
+
+// Of the recorded list, which is cut short, the first volume is that of an output.
+func TestContractVolumes(t *testing.T) {
+	c := newContract(t)
+	c.replay(recorded(t, "execute.txt", "task exits 3; its output is still collected"))
+	e := recorded(t, "lists.txt", "volumes")[0]
+	_, path := e.request.methodAndPath()
+	var volumes []map[string]any
+	decode(t, c.want(e.response.status(t), "GET", path, ""), &volumes)
+	i := slices.IndexFunc(volumes, func(volume map[string]any) bool { return strings.HasSuffix(fmt.Sprint(volume["path"]), "/out") })
+	if i < 0 {
+		t.Fatalf("there is no volume of the output among %v", volumes)
+	}
+	var want map[string]any
+	first, _, _ := strings.Cut(strings.TrimPrefix(e.response.body, "["), "},")
+	decode(t, first+"}", &want)
+	var containers []api.Container
+	decode(t, c.want(http.StatusOK, "GET", "/api/v1/teams/main/containers", ""), &containers)
+	want["container_handle"] = containers[0].ID
+	for _, line := range differences("", volumes[i], any(want)) {
+		t.Error(line)
+	}
+}
+
+// A shell on a terminal is sent what is typed, and sends what the terminal shows.
+func TestContractHijackTerminal(t *testing.T) {
+	c := newContract(t)
+	build := c.build(script("echo up; sleep 1000"))
+	waitForEvent(t, c.user, build.ID, api.EventLog)
+	var containers []api.Container
+	decode(t, c.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/main/containers?build_id=%d", build.ID), ""), &containers)
+	sent, recorded := recordedFrames(t, "hijack.txt", "interactive shell with a TTY")
+	for i := range sent {
+		sent[i] = strings.ReplaceAll(sent[i], "/tmp/build/b1dda4c3", containers[0].WorkingDirectory)
+	}
+	got := exchangeFrames(t, c.user, fmt.Sprintf("/api/v1/teams/main/containers/%s/hijack", containers[0].ID), sent)
+	last := len(got) - 1
+	if got[last] != recorded[len(recorded)-1] {
+		t.Errorf("the last frame is %s, recorded was %s", got[last], recorded[len(recorded)-1])
+	}
+	var shown strings.Builder
+	for _, frame := range got[:last] {
+		var output struct{ Stdout []byte }
+		decode(t, frame, &output)
+		if len(output.Stdout) == 0 {
+			t.Errorf("a frame that is no output comes before the end: %s", frame)
+		}
+		shown.Write(output.Stdout)
+	}
+	// What is typed is echoed, and what is written comes with carriage returns.
+	for _, want := range []string{"stty size; echo hi\r\n", "\r\nhi\r\n", "exit 4\r\n"} {
+		if !strings.Contains(shown.String(), want) {
+			t.Errorf("the terminal shows %q, which lacks %q", shown.String(), want)
+		}
+	}
+	c.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", build.ID), "")
+}
+
 // compareFirst compares the fields of the first elements of two lists, or of objects.
 func compareFirst(t *testing.T, got, want string) {
 	t.Helper()

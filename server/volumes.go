@@ -18,9 +18,9 @@ func (s *Server) listVolumes(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	ofTeam := map[string]state.Container{}
+	ofTeam := map[string]bool{} // by handle
 	for _, container := range containers {
-		ofTeam[container.Handle] = container
+		ofTeam[container.Handle] = true
 	}
 	shown := []api.Volume{}
 	for _, worker := range s.pool.Workers() {
@@ -30,7 +30,7 @@ func (s *Server) listVolumes(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		for _, volume := range volumes {
-			if container, ok := ofTeam[volume.ContainerHandle]; ok {
+			if ofTeam[volume.ContainerHandle] {
 				shown = append(shown, api.Volume{
 					ID:              volume.Handle,
 					WorkerName:      worker.Name(),
@@ -38,7 +38,6 @@ func (s *Server) listVolumes(w http.ResponseWriter, r *http.Request) {
 					ContainerHandle: volume.ContainerHandle,
 					Path:            volume.Path,
 					ParentHandle:    volume.ParentHandle,
-					StepName:        container.StepName,
 				})
 			} else if cache, ok := taskCache(worker, volume, team); ok {
 				shown = append(shown, cache)

@@ -18,7 +18,16 @@ func newRootCommand(p *program) *cobra.Command {
 		Use:   p.name,
 		Short: "Run tasks from your working tree in containers",
 		Long: `midge runs a task on a server, in a container, with the files in front of you. It
-streams the task's output, brings its outputs home and exits with its status.`,
+streams the task's output, brings its outputs home and exits with its status.
+
+Which server that is, --target says, else MIDGE_TARGET: a saved target or an URL. Else it
+is the only target that is saved, or else the one of this machine. MIDGE_TOKEN, or the
+file that MIDGE_TOKEN_FILE names, is used in place of a login. There are no colours where
+NO_COLOR is set.
+
+The exit status is that of the task or the command; 1 when a build failed without one, or
+the command line or the request was wrong; 2 when a build errored; 3 when it was aborted;
+255 when a command could not be run in a container.`,
 		Example: `  sudo midge server                                  # start a server on this machine
   midge execute -c task.yml -i src=. -o out=./out    # run a task
   midge builds                                       # what has run`,
@@ -37,6 +46,11 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true}) // ours is among the others
+	root.SetHelpFunc(func(command *cobra.Command, _ []string) {
+		// The only error is that of a reader who has gone.
+		_ = writeHelp(p.stdout, command)
+	})
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		name := commandWord(root, p.args)
 		if found, _, _ := root.Find([]string{name}); command == root && found == root && name != "" {
@@ -58,7 +72,7 @@ streams the task's output, brings its outputs home and exits with its status.`,
 		newGetWallCommand(p), newSetWallCommand(p), newClearWallCommand(p),
 		newLoginCommand(p), newLogoutCommand(p), newTargetsCommand(p), newEditTargetCommand(p), newDeleteTargetCommand(p),
 		newTokensCommand(p), newTraceCommand(p), newUsageCommand(p),
-		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p), newCompletionCommand(p),
+		newStatusCommand(p), newUserinfoCommand(p), newServerCommand(p), newVersionCommand(p), newCompletionCommand(p), newHelpCommand(),
 	}
 	if p.flyNamed() {
 		commands = append(commands, newSyncCommand(p))
