@@ -56,6 +56,7 @@ func lockDataDir(path string) (*dataDir, error) {
 const treesDir = "artifacts"
 
 func (d *dataDir) lockPath() string     { return filepath.Join(d.path, "lock") }
+func (d *dataDir) reservePath() string  { return filepath.Join(d.path, "reserve") }
 func (d *dataDir) databasePath() string { return filepath.Join(d.path, "midge.db") }
 
 // subdirectory gives a directory of the data dir, made if it is not there.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"syscall"
 	"time"
 
 	"midge/server/state"
@@ -58,7 +57,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client has gone
 	}
 	s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-	if errors.Is(err, syscall.ENOSPC) {
+	if state.IsFull(err) {
 		fail(w, http.StatusInsufficientStorage, "the server's disk is full: remove what its data dir need not keep, or give it a larger one")
 		return
 	}

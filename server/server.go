@@ -42,6 +42,7 @@ type Server struct {
 	config    Config
 	log       *slog.Logger
 	dir       *dataDir
+	reserve   reserve
 	listeners listeners
 	database  *state.Database
 	logs      *eventlog.Store
@@ -110,6 +111,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.dir, err = lockDataDir(s.config.DataDir); err != nil {
 		return err
 	}
+	s.reserve.path = s.dir.reservePath()
 	// First, to see the beginning of all others, and their end.
 	if err := s.openTraces(); err != nil {
 		return err
@@ -244,6 +246,7 @@ func (s *Server) openEngine() {
 		InUse:           s.inUse,
 		KeepUnused:      s.config.KeepImages,
 		Finished:        s.metrics.finished,
+		WriteFailed:     s.writeFailed,
 		Collected: func(began time.Time, err error) {
 			s.parts.report(partContainerCollection, began, nil, err)
 		},

@@ -28,6 +28,8 @@ const (
 const (
 	// lookPeriod is how often the server looks at a part that does not run by itself.
 	lookPeriod = 15 * time.Second
+	// diskPeriod is shorter: a disk is filled in seconds.
+	diskPeriod = 5 * time.Second
 	// lookTimeout is how long that may take.
 	lookTimeout = 10 * time.Second
 	// readyTimeout is how long a probe waits for the database.
@@ -69,18 +71,21 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 
 // watchParts looks after the parts until the streams end.
 func (s *Server) watchParts() {
-	watch := func(name string, look func(ctx context.Context) (partValues, error)) {
-		s.parts.expect(name, lookPeriod)
+	watchEach := func(period time.Duration, name string, look func(ctx context.Context) (partValues, error)) {
+		s.parts.expect(name, period)
 		s.background.Go(func() {
-			s.parts.watch(s.streams, name, lookPeriod, func(ctx context.Context) (partValues, error) {
+			s.parts.watch(s.streams, name, period, func(ctx context.Context) (partValues, error) {
 				ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 				defer cancel()
 				return look(ctx)
 			})
 		})
 	}
+	watch := func(name string, look func(ctx context.Context) (partValues, error)) {
+		watchEach(lookPeriod, name, look)
+	}
 	watch(partDatabase, func(ctx context.Context) (partValues, error) { return nil, s.database.Ping(ctx) })
-	watch(partDisk, func(context.Context) (partValues, error) { return s.lookAtDisk() })
+	watchEach(diskPeriod, partDisk, func(context.Context) (partValues, error) { return s.lookAtDisk() })
 	watch(partEventLogs, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.path) })
 	watch(partEngine, func(context.Context) (partValues, error) {
 		active, waiting := s.engine.Load()

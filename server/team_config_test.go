@@ -54,7 +54,7 @@ func TestTeamsOf(t *testing.T) {
 }
 
 func TestGroups(t *testing.T) {
-	s := &Server{teams: map[string]teamAuth{
+	s := &Server{provider: new(identityProvider), teams: map[string]teamAuth{
 		"main": {"owner": {"groups": {"oidc:admins"}}},
 		"ci":   {"member": {"groups": {"oidc:devs"}}, "viewer": {"groups": {"local:devs"}}},
 	}}

@@ -202,7 +202,7 @@ func (b *build) start() error {
 // build that never ends would keep its turn from others.
 func (b *build) finish(out outcome) {
 	status, at := out.status(), time.Now()
-	pause := 100 * time.Millisecond
+	pause, said := 100*time.Millisecond, false
 	for {
 		err := b.engine.write(func() error { return b.writeEnd(status, at) })
 		if err == nil {
@@ -215,13 +215,42 @@ func (b *build) finish(out outcome) {
 		if b.engine.hard.Err() != nil {
 			return
 		}
+		b.engine.options.WriteFailed(err)
 		b.logger.Error("the end of the build cannot be written; trying again", "status", status, "pause", pause, "error", err)
+		if state.IsFull(err) {
+			b.freeDisk()
+			if out == errored && !said {
+				// Why it errored could not be said when it did.
+				said = b.report(api.Origin{}, errDiskFull) == nil
+			}
+		}
 		select {
 		case <-time.After(pause):
 		case <-b.engine.hard.Done():
 			return
 		}
 		pause = min(2*pause, 30*time.Second)
+	}
+}
+
+var errDiskFull = errors.New("no space left on device: the server's disk is full, and what the build wrote last is lost")
+
+// freeDisk destroys the containers of a build that has filled the disk so far that its
+// end cannot be written: what they hold is what is missing.
+func (b *build) freeDisk() {
+	rows, err := b.engine.options.State.Containers(b.engine.hard, state.ContainerFilter{BuildID: b.record.ID})
+	if err != nil {
+		b.logger.Error("the containers of a build that has filled the disk are not found", "error", err)
+		return
+	}
+	for _, row := range rows {
+		worker, ok := b.engine.options.Workers.Worker(row.Worker)
+		if !ok {
+			continue
+		}
+		if err := destroyOn(b.engine.hard, worker, row.Handle); err != nil {
+			b.logger.Error("a container of a build that has filled the disk cannot be removed", "error", err)
+		}
 	}
 }
 

@@ -68,10 +68,12 @@ type Options struct {
 	// tells whether somebody is in a container, which then stays; nil if nobody is ever.
 	MaxHeld int
 	InUse   func(handle string) bool
-	// Finished is told of each build that has finished, and Collected of each run of
-	// Collect by the engine itself; nil if nobody is to be. They must not wait.
-	Finished  func(build api.Build)
-	Collected func(began time.Time, err error)
+	// Finished is told of each build that has finished, Collected of each run of Collect
+	// by the engine itself, and WriteFailed of an end of a build that could not be
+	// written, which is tried again; nil if nobody is to be. They must not wait.
+	Finished    func(build api.Build)
+	Collected   func(began time.Time, err error)
+	WriteFailed func(err error)
 	// System is the machine of the workers, which is sampled while builds run; nil is not.
 	System *usage.System
 	// Logger is for what no build's log can say; nil discards it.
@@ -114,6 +116,9 @@ func New(options Options) *Engine {
 	}
 	if options.Collected == nil {
 		options.Collected = func(time.Time, error) {}
+	}
+	if options.WriteFailed == nil {
+		options.WriteFailed = func(error) {}
 	}
 	e := &Engine{
 		options:     options,

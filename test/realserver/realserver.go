@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long is waited for what should come at once.
-const patience = 5 * time.Minute
+const patience = 2 * time.Minute
 
 // programs is where Main has built midge, midge-server and midge-agent.
 var programs string
@@ -218,7 +218,13 @@ func Run(t testing.TB, cmd *exec.Cmd) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// Its goroutines say where it hangs.
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
+	defer timer.Stop()
+	err := cmd.Wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
