@@ -41,7 +41,7 @@ it was aborted.`,
 		Example: `  midge execute -c task.yml -i src=. -o report=./report
   midge execute -c task.yml -i src=. --dry-run       # what would be sent, and what is ignored
   midge execute -c deploy.yml -i built=@12/bin       # with what build 12 has left
-  midge execute -c task.yml --image golang:1.26      # or --image image.tar, as docker save writes it
+  midge execute -c task.yml --image golang:1.26      # or image.tar, of docker save
   midge execute --from 12 -i src=.                   # build 12 again, but for what changed in src
   midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
 		Args: func(command *cobra.Command, args []string) error {
