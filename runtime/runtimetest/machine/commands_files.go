@@ -113,6 +113,21 @@ func makeDirectory(c *call) int {
 	return status
 }
 
+// unixBits are a mode as chmod(1) takes it, and unixMode the mode that they are.
+func unixBits(mode fs.FileMode) uint64 {
+	bits := uint64(mode.Perm())
+	if mode&fs.ModeSetuid != 0 {
+		bits |= 0o4000
+	}
+	if mode&fs.ModeSetgid != 0 {
+		bits |= 0o2000
+	}
+	if mode&fs.ModeSticky != 0 {
+		bits |= 0o1000
+	}
+	return bits
+}
+
 func unixMode(bits uint64) fs.FileMode {
 	mode := fs.FileMode(bits & 0o777)
 	if bits&0o4000 != 0 {
@@ -292,7 +307,7 @@ func stat(c *call) int {
 		}
 		_, links := info.Sys().(identity).Identity()
 		c.print("%s\n", strings.NewReplacer(
-			"%a", strconv.FormatUint(uint64(info.Mode().Perm()), 8),
+			"%a", strconv.FormatUint(unixBits(info.Mode()), 8),
 			"%A", modeString(info.Mode()),
 			"%s", strconv.FormatInt(info.Size(), 10),
 			"%h", strconv.FormatUint(links, 10),
