@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -335,30 +336,19 @@ func (s *supervisor) startProcess(spec Process) error {
 	}
 	s.processes[spec.ID] = p
 	s.mu.Unlock()
-	path, args := s.config.command(spec)
-	err = p.start(s.first, pid1.Start{
-		ID:           spec.ID,
-		Path:         path,
-		Args:         args,
-		Env:          append(slices.Clip(s.config.Env), spec.Env...),
-		WorkingDir:   s.config.WorkingDir,
-		Dir:          spec.Dir,
-		User:         firstOf(spec.User, s.config.User),
-		Own:          s.config.Own,
-		Unprivileged: s.config.Privileged && !spec.Privileged,
-		TTY:          spec.TTY,
-		Stdin:        spec.Stdin,
-		EndTree:      spec.EndTree,
-	})
+	if spec.Sample { // while the process is being started, so that a short one need not wait for it
+		p.sampling = startSampling(s.container.pid, s.config.Cgroup != "")
+	}
+	err = p.start(s.first, s.config.start(spec))
 	if err != nil {
 		s.mu.Lock()
 		delete(s.processes, spec.ID)
 		s.mu.Unlock()
+		if p.sampling != nil {
+			p.sampling.finish()
+		}
 		s.closeListener(spec.ID)
 		return errors.Join(err, p.discard())
-	}
-	if spec.Sample {
-		p.sampling = startSampling(s.container.pid, s.config.Cgroup != "")
 	}
 	p.pump()
 	return nil
@@ -380,11 +370,23 @@ func (c Config) command(p Process) (path string, args []string) {
 	return argv[0], argv[1:]
 }
 
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
+// start is what the first process is asked to start.
+func (c Config) start(p Process) pid1.Start {
+	path, args := c.command(p)
+	return pid1.Start{
+		ID:           p.ID,
+		Path:         path,
+		Args:         args,
+		Env:          slices.Concat(c.Env, p.Env),
+		WorkingDir:   c.WorkingDir,
+		Dir:          p.Dir,
+		User:         cmp.Or(p.User, c.User),
+		Own:          c.Own,
+		Unprivileged: c.Privileged && !p.Privileged,
+		TTY:          p.TTY,
+		Stdin:        p.Stdin,
+		EndTree:      p.EndTree,
 	}
-	return b
 }
 
 // lookUp gives a process that this supervisor has started.

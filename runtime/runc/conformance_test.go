@@ -1,6 +1,7 @@
 package runc_test
 
 import (
+	"sync"
 	"testing"
 
 	"midge/runtime"
@@ -18,7 +19,25 @@ func TestConformanceWithCopies(t *testing.T) {
 }
 
 func conform(t *testing.T, change ...func(*runc.Options)) {
-	runtimetest.Run(t, func(t *testing.T) runtime.Worker { return newWorker(t, change...) }, runtimetest.Options{
+	var mu sync.Mutex
+	opened := make(map[runtime.Worker]runc.Options)
+	open := func(t *testing.T, options runc.Options) runtime.Worker {
+		w := openWorker(t, options)
+		mu.Lock()
+		defer mu.Unlock()
+		opened[w] = options
+		return w
+	}
+	newOne := func(t *testing.T) runtime.Worker {
+		return open(t, workerOptions(t, change...))
+	}
+	runtimetest.Run(t, newOne, runtimetest.Options{
+		Reopen: func(t *testing.T, worker runtime.Worker) runtime.Worker {
+			mu.Lock()
+			options := opened[worker]
+			mu.Unlock()
+			return open(t, options)
+		},
 		Image:          runtime.ImageSpec{Host: true},
 		CanLimitMemory: true,
 		CanLimitPids:   true,

@@ -49,6 +49,12 @@ func TestMain(m *testing.M) {
 // newWorker opens a worker on a directory of its own.
 func newWorker(t testing.TB, change ...func(*runc.Options)) *runc.Worker {
 	t.Helper()
+	return openWorker(t, workerOptions(t, change...))
+}
+
+// workerOptions are those of a worker on a directory of its own.
+func workerOptions(t testing.TB, change ...func(*runc.Options)) runc.Options {
+	t.Helper()
 	options := runc.Options{
 		Name:      "test",
 		StateDir:  filepath.Join(t.TempDir(), "state"),
@@ -59,6 +65,12 @@ func newWorker(t testing.TB, change ...func(*runc.Options)) *runc.Worker {
 	for _, c := range change {
 		c(&options)
 	}
+	return options
+}
+
+// openWorker opens a worker until the test ends.
+func openWorker(t testing.TB, options runc.Options) *runc.Worker {
+	t.Helper()
 	w, err := runc.New(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
