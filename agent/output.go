@@ -121,7 +121,7 @@ func (o *Output) Close() error {
 // to know.
 func (o *Output) tell() error {
 	unknown := o.reader.Sequence() - o.told
-	if o.process.Scrollback == 0 || unknown == 0 || unknown < min(o.process.Scrollback/2, 32<<10) {
+	if o.process.Scrollback == 0 || unknown == 0 || unknown < o.process.Scrollback/4 {
 		return nil
 	}
 	o.told = o.reader.Sequence()

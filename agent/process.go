@@ -181,6 +181,14 @@ func pipe() (read, write *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
 }
 
+// widen gives a pipe room for more than the system's 64 KiB, so that its two ends wait
+// for each other less often. Where that may not be it stays as it is, as does what is no pipe.
+func widen(pipe *os.File) {
+	if raw, err := pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 2*largeBuffer) })
+	}
+}
+
 // pollable gives the file as one whose reads have deadlines, in place of f.
 func pollable(f *os.File) (*os.File, error) {
 	defer f.Close()
@@ -203,12 +211,23 @@ func (p *process) pump() {
 	close(p.pumping)
 }
 
+// Sizes of the buffer that output is read into: a process that fills the smaller one
+// writes much, and gets the larger.
+const (
+	smallBuffer = 64 << 10
+	largeBuffer = 256 << 10
+)
+
 func (p *process) pumpOne(o output) {
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, smallBuffer)
 	for {
 		n, err := o.file.Read(buffer)
 		if n > 0 {
 			p.keep(o.stream, buffer[:n])
+		}
+		if n == smallBuffer && len(buffer) == smallBuffer {
+			buffer = make([]byte, largeBuffer)
+			widen(o.file)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			p.drain(o, buffer)

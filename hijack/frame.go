@@ -13,8 +13,10 @@ import (
 const Subprotocol = "midge.hijack.v1"
 
 const (
-	// maxData bounds the bytes of input or output in one frame.
-	maxData = 64 << 10
+	// maxData bounds the bytes of input in one frame, maxOutput those of output, of
+	// which there may be much.
+	maxData   = 64 << 10
+	maxOutput = 256 << 10
 	// maxMessage bounds a frame, its header included.
 	maxMessage = 1 << 20
 )
@@ -56,7 +58,7 @@ var shapes = map[frameKind]shape{
 	frameStart:      {name: "start", data: maxMessage - 1},
 	frameAttach:     {name: "attach", data: 4 << 10},
 	frameAttached:   {name: "attached", data: maxMessage - 1},
-	frameOutput:     {name: "output", stream: true, offset: true, data: maxData},
+	frameOutput:     {name: "output", stream: true, offset: true, data: maxOutput},
 	frameOutputAck:  {name: "output-ack", offset: true},
 	frameInput:      {name: "input", offset: true, data: maxData},
 	frameInputAck:   {name: "input-ack", offset: true},

@@ -264,7 +264,7 @@ func (a *framesAttachment) sendChunk(ctx context.Context, chunk runtime.Chunk) e
 		a.written.Store(max(a.written.Load(), a.next))
 	}
 	for data := chunk.Data; len(data) > 0; {
-		n := min(len(data), maxData)
+		n := min(len(data), maxOutput, int(a.window/2))
 		if err := a.awaitWindow(ctx, int64(n)); err != nil {
 			return err
 		}

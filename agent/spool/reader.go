@@ -15,7 +15,8 @@ type Reader struct {
 	segment *os.File
 	offset  int64 // in segment, of what buffer begins with
 	buffer  []byte
-	start   int // of what is left in buffer
+	start   int  // of what is left in buffer
+	full    bool // buffer was filled when it was read into last
 }
 
 // Open gives a reader of the spool in dir. What is no longer kept is passed over.
@@ -83,7 +84,11 @@ func (r *Reader) readRecord() (Record, error) {
 	return record, nil
 }
 
-const readAhead = 64 << 10
+// How much is read at once: less at first, more of a spool that has much.
+const (
+	readAhead    = 64 << 10
+	maxReadAhead = 512 << 10
+)
 
 // fill reads until n bytes are in the buffer, and gives io.EOF when there are fewer.
 func (r *Reader) fill(n int) error {
@@ -93,7 +98,11 @@ func (r *Reader) fill(n int) error {
 	r.offset += int64(r.start)
 	have := copy(r.buffer, r.buffer[r.start:])
 	r.start = 0
-	if want := max(n, readAhead); cap(r.buffer) < want {
+	want := max(n, readAhead)
+	if r.full {
+		want = max(want, min(2*cap(r.buffer), maxReadAhead))
+	}
+	if cap(r.buffer) < want {
 		grown := make([]byte, have, want)
 		copy(grown, r.buffer[:have])
 		r.buffer = grown
@@ -107,6 +116,7 @@ func (r *Reader) fill(n int) error {
 		}
 	}
 	r.buffer = r.buffer[:have]
+	r.full = have == cap(r.buffer)
 	return nil
 }
 

@@ -1,10 +1,13 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Writer appends to a spool. It is for one goroutine at a time.
@@ -16,7 +19,7 @@ type Writer struct {
 	current *os.File
 	written int64 // bytes of current
 	end     int64
-	record  []byte
+	header  []byte
 }
 
 // Create makes the directory, which must not exist, and in it an empty spool. A
@@ -51,14 +54,37 @@ func (w *Writer) Write(stream uint8, at time.Time, data []byte) error {
 			return err
 		}
 	}
-	w.record = appendHeader(w.record[:0], Record{Stream: stream, Sequence: w.end, Time: at, Data: data})
-	w.record = append(w.record, data...)
-	// Written at its place and not appended, so that the next record covers one that was cut short.
-	if _, err := w.current.WriteAt(w.record, w.written); err != nil {
+	w.header = appendHeader(w.header[:0], Record{Stream: stream, Sequence: w.end, Time: at, Data: data})
+	if err := w.writeRecord(data); err != nil {
 		return fmt.Errorf("write spool: %w", err)
 	}
-	w.written += int64(len(w.record))
+	w.written += int64(len(w.header) + len(data))
 	w.end += int64(len(data))
+	return nil
+}
+
+// writeRecord writes the header and the data at their place. They are not appended, so
+// that the next record covers one that was cut short.
+func (w *Writer) writeRecord(data []byte) error {
+	pieces := [][]byte{w.header, data}
+	at := w.written
+	for len(pieces) > 0 {
+		n, err := unix.Pwritev(int(w.current.Fd()), pieces, at)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "write", Path: w.current.Name(), Err: err}
+		}
+		at += int64(n)
+		for len(pieces) > 0 && n >= len(pieces[0]) {
+			n -= len(pieces[0])
+			pieces = pieces[1:]
+		}
+		if len(pieces) > 0 {
+			pieces[0] = pieces[0][n:]
+		}
+	}
 	return nil
 }
 

@@ -30,6 +30,7 @@ var benchmarks = []benchmark{
 	{"load", benchLoad},
 	{"trace", benchTrace},
 	{"sampling", benchSampling},
+	{"hijack", benchHijack},
 	{"transfer", benchTransfer},
 }
 
