@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test check bench build completions manual deps deps-run fuzz install clean
+.PHONY: run test check bench build completions manual dist deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -32,7 +32,7 @@ build:
 # What the tests need besides Go; what a server needs is deps-run.
 DEPS_RUN = runc git containernetworking-plugins nftables iproute2
 DEPS     = $(DEPS_RUN) ca-certificates crun procps rsync jq bash-completion zsh fish \
-           nginx-light iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio e2fsprogs
+           nginx-light iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio e2fsprogs systemd
 
 deps-run:
 	@test/install $(DEPS_RUN)
@@ -58,6 +58,11 @@ completions: build
 # The manual, from the commands' help.
 manual:
 	$(GO) test ./cmd/midge -run TestManualIsFresh -update
+
+# What is handed out, in dist/: archives for Linux, macOS and Windows, Debian packages, and
+# their checksums.
+dist:
+	packaging/dist $(VERSION) dist
 
 PREFIX ?= /usr/local
 SHARE   = $(DESTDIR)$(PREFIX)/share

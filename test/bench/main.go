@@ -32,6 +32,7 @@ var benchmarks = []benchmark{
 	{"sampling", benchSampling},
 	{"hijack", benchHijack},
 	{"transfer", benchTransfer},
+	{"lists", benchLists}, // last, as the builds it adds are in the way of others
 }
 
 func main() {
