@@ -52,10 +52,15 @@ func lockDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
-// treesDir is where in the data dir the artifacts' trees are.
-const treesDir = "artifacts"
+// Where in the data dir the artifacts' trees are, and the events of builds.
+const (
+	treesDir = "artifacts"
+	logsDir  = "builds"
+)
 
 func (d *dataDir) lockPath() string     { return filepath.Join(d.path, "lock") }
+func (d *dataDir) treesPath() string    { return filepath.Join(d.path, treesDir) }
+func (d *dataDir) logsPath() string     { return filepath.Join(d.path, logsDir) }
 func (d *dataDir) reservePath() string  { return filepath.Join(d.path, "reserve") }
 func (d *dataDir) databasePath() string { return filepath.Join(d.path, "midge.db") }
 

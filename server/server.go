@@ -161,7 +161,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 }
 
 func (s *Server) openStores() error {
-	builds, err := s.dir.subdirectory("builds")
+	builds, err := s.dir.subdirectory(logsDir)
 	if err != nil {
 		return err
 	}

@@ -7,20 +7,25 @@ import (
 
 	"midge/api"
 	"midge/runtime"
+	"midge/usage"
 )
 
 // Names of parts, besides those of workers.
 const (
 	partArtifactCollection  = "artifact collection"
+	partArtifactStore       = "artifact store"
 	partBuildCollection     = "build collection"
 	partCertificate         = "certificate"
+	partClock               = "clock"
 	partContainerCollection = "container collection"
 	partDatabase            = "database"
 	partDisk                = "disk"
 	partEngine              = "engine"
 	partEventLogs           = "event logs"
 	partLeftoverCollection  = "leftover collection"
+	partMachine             = "machine"
 	partSessions            = "sessions"
+	partSpans               = "span store"
 	partTokenCollection     = "token collection"
 	partVolumeCollection    = "volume collection"
 )
@@ -86,10 +91,18 @@ func (s *Server) watchParts() {
 	}
 	watch(partDatabase, func(ctx context.Context) (partValues, error) { return nil, s.database.Ping(ctx) })
 	watchEach(diskPeriod, partDisk, func(context.Context) (partValues, error) { return s.lookAtDisk() })
-	watch(partEventLogs, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.path) })
+	watch(partEventLogs, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.logsPath()) })
+	watch(partArtifactStore, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.treesPath()) })
+	watch(partClock, newClock().look)
+	system := usage.OpenSystem()
+	watch(partMachine, func(ctx context.Context) (partValues, error) { return machineStatus(ctx, system) })
+	if s.traces != nil {
+		watch(partSpans, (&spanStore{store: s.traces}).look)
+	}
 	watch(partEngine, func(context.Context) (partValues, error) {
 		active, waiting := s.engine.Load()
-		return partValues{"active_builds": float64(active), "waiting_builds": float64(waiting)}, nil
+		return partValues{"active_builds": float64(active), "waiting_builds": float64(waiting),
+			"max_active_builds": float64(s.config.MaxActiveBuilds)}, nil
 	})
 	watch(partSessions, func(context.Context) (partValues, error) {
 		return partValues{"sessions": float64(len(s.sessions.List()))}, nil

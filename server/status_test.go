@@ -36,7 +36,7 @@ func TestStatus(t *testing.T) {
 				reported++
 			}
 		}
-		return reported >= 6 // all but the collections, which run later
+		return reported >= 9 // all but the collections, which run later
 	})
 	var names []string
 	for _, part := range status.Parts {
@@ -49,8 +49,8 @@ func TestStatus(t *testing.T) {
 			t.Errorf("it does not say when it is due: %+v", part)
 		}
 	}
-	want := "artifact collection,build collection,container collection,database,disk,engine,event logs," +
-		"leftover collection,sessions,token collection,volume collection,worker memory"
+	want := "artifact collection,artifact store,build collection,clock,container collection,database,disk,engine,event logs," +
+		"leftover collection,machine,sessions,token collection,volume collection,worker memory"
 	if got := strings.Join(names, ","); got != want {
 		t.Errorf("got the parts %s, want %s", got, want)
 	}

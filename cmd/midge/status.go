@@ -9,10 +9,18 @@ import (
 
 	"midge/api"
 	"midge/client"
+	"midge/health"
 )
 
+// statusFlags are what status is asked for.
+type statusFlags struct {
+	details, check, smoke, watch bool
+	warn, critical               []string
+	thresholds                   string
+}
+
 func newStatusCommand(p *program) *cobra.Command {
-	var details, check bool
+	var flags statusFlags
 	command := &cobra.Command{
 		Use:     "status",
 		GroupID: groupTargets,
@@ -21,36 +29,100 @@ func newStatusCommand(p *program) *cobra.Command {
 
 With --details the parts of the server are listed, of which only those who administer it are
 told, and with --check the command exits with 0 when the server is well, 1 when somebody should
-look at it, and 2 when it does not work or soon will not. A Concourse tells nothing of this.`,
+look at it, and 2 when it does not work or soon will not. --warn and --critical, or a file of
+--thresholds, add bounds of your own for the numbers of a part; --details --json shows those.
+
+--smoke runs a tiny build and tells how long each part of its way took. --watch shows builds,
+queue, workers and the pressure on the machine until you interrupt it. A Concourse tells nothing
+of this.`,
 		Example: `  midge status --details
-  midge status --check --quiet || mail -s "look at midge" ops@example.com </dev/null`,
+  midge status --check --quiet || mail -s "look at midge" ops@example.com </dev/null
+  midge status --check --warn 'disk.free_bytes<20GB' --critical 'engine.waiting_builds>100'
+  midge status --smoke`,
 		RunE: func(command *cobra.Command, args []string) error {
+			thresholds, err := flags.readThresholds()
+			if err != nil {
+				return err
+			}
 			c, err := p.client()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			if details || check {
-				return p.serverStatus(command.Context(), c, check)
+			switch ctx := command.Context(); {
+			case flags.smoke:
+				return p.smoke(ctx, c)
+			case flags.watch:
+				return p.watchServer(ctx, c)
+			case flags.details || flags.check || len(thresholds) > 0:
+				return p.serverStatus(ctx, c, flags.check, thresholds)
 			}
-			user, err := c.User(command.Context())
-			if err != nil {
-				return err
-			}
-			if p.flags.json {
-				return p.printJSON(user)
-			}
-			p.report("logged in successfully")
-			return nil
+			return p.loginStatus(command.Context(), c)
 		},
 	}
-	command.Flags().BoolVarP(&details, "details", "d", false, "list the parts of the server and what is wrong with them")
-	command.Flags().BoolVar(&check, "check", false, "exit with 1 when somebody should look at the server, with 2 when it does not work")
+	f := command.Flags()
+	f.BoolVarP(&flags.details, "details", "d", false, "list the parts of the server and what is wrong with them")
+	f.BoolVar(&flags.check, "check", false, "exit with 1 when somebody should look at the server, with 2 when it does not work")
+	f.StringArrayVar(&flags.warn, "warn", nil, "a `bound` beyond which somebody should look, like disk.free_bytes<20GB; may be repeated")
+	f.StringArrayVar(&flags.critical, "critical", nil, "a `bound` beyond which the server does not work, like *.failures_in_row>5; may be repeated")
+	f.StringVar(&flags.thresholds, "thresholds", "", "a YAML `file` with the lists warn and critical of such bounds")
+	f.BoolVar(&flags.smoke, "smoke", false, "run a tiny build through every part of the server, and tell how long each took")
+	f.BoolVar(&flags.watch, "watch", false, "show builds, queue, workers and pressure, until you interrupt it")
+	command.MarkFlagsMutuallyExclusive("smoke", "watch", "details")
+	command.MarkFlagsMutuallyExclusive("smoke", "watch", "check")
 	return command
 }
 
+func (f statusFlags) readThresholds() ([]health.Threshold, error) {
+	thresholds, err := health.ParseThresholds(f.warn, f.critical)
+	if err != nil || f.thresholds == "" {
+		return thresholds, err
+	}
+	more, err := health.ReadThresholds(f.thresholds)
+	return append(thresholds, more...), err
+}
+
+// loginStatus tells whether the user is logged in.
+func (p *program) loginStatus(ctx context.Context, c *client.Client) error {
+	user, err := c.User(ctx)
+	if err != nil {
+		return err
+	}
+	if p.flags.json {
+		return p.printJSON(user)
+	}
+	p.report("logged in successfully")
+	return nil
+}
+
+// smoke runs a tiny build and shows how long each part took.
+func (p *program) smoke(ctx context.Context, c *client.Client) error {
+	steps, err := health.Smoke(ctx, c)
+	answered := answer(p, steps, func(steps []health.Step) table {
+		t := table{headers: []string{"part", "took"}}
+		total := 0.0
+		for _, step := range steps {
+			t.add(cell{text: step.Name}, cell{text: seconds(step.TookSeconds)})
+			total += step.TookSeconds
+		}
+		if err == nil {
+			t.add(cell{"all of it", bold}, cell{seconds(total), bold})
+		}
+		return t
+	})
+	if err != nil {
+		// As for a check: a server through which no build goes does not work.
+		return &failure{err, checkStatus[api.VerdictCritical]}
+	}
+	return answered
+}
+
+func seconds(n float64) string {
+	return time.Duration(n * float64(time.Second)).Round(10 * time.Microsecond).String()
+}
+
 // serverStatus shows how the server is; with check it ends with a status that says so.
-func (p *program) serverStatus(ctx context.Context, c *client.Client, check bool) error {
+func (p *program) serverStatus(ctx context.Context, c *client.Client, check bool, thresholds []health.Threshold) error {
 	status, told, err := c.Status(ctx)
 	switch {
 	case err != nil && check:
@@ -59,13 +131,18 @@ func (p *program) serverStatus(ctx context.Context, c *client.Client, check bool
 	case err != nil:
 		return err
 	case !told:
-		return errors.New("the server does not tell how it is, as a midge server would")
+		return errNotTold
+	}
+	if err := health.Apply(&status, thresholds); err != nil {
+		return err
 	}
 	if err := p.showStatus(status); err != nil || !check || status.Verdict == api.VerdictOK {
 		return err
 	}
 	return exitStatus(checkStatus[status.Verdict])
 }
+
+var errNotTold = errors.New("the server does not tell how it is, as a midge server would")
 
 // checkStatus is the exit status for each verdict. That of a verdict which is not
 // known is 0; the server has no others.

@@ -44,7 +44,7 @@ func TestServerStatus(t *testing.T) {
 			defer c.Close()
 			exit := 0
 			got := printed(t, func(p *program) error {
-				if err := p.serverStatus(t.Context(), c, test.check); err != nil {
+				if err := p.serverStatus(t.Context(), c, test.check, nil); err != nil {
 					exit = p.fail(err)
 				}
 				return nil
@@ -53,5 +53,32 @@ func TestServerStatus(t *testing.T) {
 				t.Errorf("got exit status %d and %q, want %d and %q", exit, got, test.exit, test.text)
 			}
 		})
+	}
+}
+
+func TestWatchedServer(t *testing.T) {
+	answers := map[string]string{
+		"/api/v1/status": `{"verdict":"warning","time":1000060,"parts":[
+			{"name":"disk","verdict":"warning","finding":"7 % are free","last_run":1000050,"values":{"free_bytes":7,"total_bytes":100}},
+			{"name":"engine","verdict":"ok","values":{"active_builds":3,"waiting_builds":2}},
+			{"name":"machine","verdict":"ok","values":{"cpu_pressure":12.4}}]}`,
+		"/api/v1/builds":  `[{"id":7,"name":"7","team_name":"main","status":"started"}]`,
+		"/api/v1/workers": `[{"name":"w","platform":"linux","state":"running"}]`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write([]byte(answers[r.URL.Path]))
+	}))
+	defer server.Close()
+	c, err := client.OfTarget("ci", client.Target{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got := printed(t, func(p *program) error { return p.showServer(t.Context(), c) })
+	for _, want := range []string{"warning\n", "3 active, 2 waiting", "7 % free", "cpu 12 %", "7 % are free", "linux", "started"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not show %q:\n%s", want, got)
+		}
 	}
 }
