@@ -41,7 +41,8 @@ type supervisor struct {
 
 	lock      *os.File
 	listener  *net.UnixListener
-	container *ociContainer
+	container *ociContainer // nil when the supervisor is inside
+	inside    bool          // it is the container's first process itself
 	first     *pid1.First
 
 	conns sync.WaitGroup
@@ -71,20 +72,24 @@ func startSupervisor(ctx context.Context, dir string, namespaces Namespaces) (*s
 	if err != nil {
 		return nil, err
 	}
-	s := &supervisor{
-		dir:        dir,
-		namespaces: namespaces,
-		lock:       lock,
-		open:       make(map[*net.UnixConn]struct{}),
-		processes:  make(map[string]*process),
-		listeners:  make(map[string]*net.TCPListener),
-		stop:       make(chan time.Time),
-		down:       make(chan struct{}),
-	}
+	s := newSupervisor(dir, lock)
+	s.namespaces = namespaces
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx), lock.Close())
 	}
 	return s, nil
+}
+
+func newSupervisor(dir string, lock *os.File) *supervisor {
+	return &supervisor{
+		dir:       dir,
+		lock:      lock,
+		open:      make(map[*net.UnixConn]struct{}),
+		processes: make(map[string]*process),
+		listeners: make(map[string]*net.TCPListener),
+		stop:      make(chan time.Time),
+		down:      make(chan struct{}),
+	}
 }
 
 func (s *supervisor) start(ctx context.Context) (err error) {
@@ -216,7 +221,10 @@ func (s *supervisor) close(ctx context.Context) error {
 	}
 	s.recordRest()
 	s.closeListeners()
-	err := s.cgroup.Remove(ctx)
+	var err error
+	if !s.inside {
+		err = s.cgroup.Remove(ctx)
+	}
 	close(s.down)
 	return err
 }
@@ -277,6 +285,14 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 		Ended:     time.Now(),
 	})
 	s.closeListener(p.spec.ID)
+}
+
+// firstPID is the number of a process that is in the container's cgroup and network.
+func (s *supervisor) firstPID() int {
+	if s.inside {
+		return os.Getpid()
+	}
+	return s.container.pid
 }
 
 var errStopping = &Error{Kind: ErrorGone, Message: "the container was being stopped"}
@@ -358,7 +374,7 @@ func (s *supervisor) startProcess(spec Process) error {
 		return errors.Join(err, p.discard())
 	}
 	if spec.Sample {
-		p.sampling = startSampling(s.container.pid, s.config.Cgroup != "")
+		p.sampling = startSampling(s.firstPID(), s.inside || s.config.Cgroup != "")
 	}
 	p.pump()
 	return nil
