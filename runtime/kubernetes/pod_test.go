@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -140,7 +141,7 @@ func TestUnschedulable(t *testing.T) {
 // newRegistry serves a registry without images on this machine.
 func newRegistry(t *testing.T) (host string) {
 	t.Helper()
-	server := httptest.NewServer(registry.New())
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
