@@ -136,13 +136,20 @@ func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev
 	if err != nil {
 		return nil, err
 	}
+	c, err := w.container(running)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.client.State(ctx); err != nil {
+		return nil, c.explain(err)
+	}
 	if img.username != "" {
 		// It is of no use any more.
 		if err := w.removeSecret(ctx, p.Name); err != nil {
 			return nil, err
 		}
 	}
-	return w.container(running)
+	return c, nil
 }
 
 // makePod makes a pod, again while what refuses it may pass.

@@ -39,7 +39,7 @@ func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn
 			}
 			select {
 			case <-ctx.Done():
-				return nil, ctx.Err()
+				return nil, fmt.Errorf("pod %s cannot be reached: %w (%w)", name, err, ctx.Err())
 			case <-time.After(wait):
 			}
 		}
