@@ -265,6 +265,7 @@ type Files interface {
 	// at, nor is what the worker itself puts into every container. A directory that
 	// is new comes with all below it, one that was removed comes alone. A file that
 	// was written with what it had already is no change, and neither is its time.
+	// A worker that does not know what a container was given refuses by a *SpecError.
 	Changes(ctx context.Context) ([]api.FileChange, error)
 }
 

@@ -55,6 +55,10 @@ func (s *server) handler(supervising context.Context) http.Handler {
 	mux.HandleFunc("POST /processes/{id}/output", s.output)
 	mux.HandleFunc("GET /volumes/{number}", s.streamOut)
 	handle("POST /volumes/{number}", s.streamIn)
+	mux.HandleFunc("GET /files", s.filesOut)
+	handle("POST /files", s.filesIn)
+	handle("GET /files/list", s.listFiles)
+	handle("GET /files/stat", s.statFile)
 	return mux
 }
 

@@ -41,6 +41,17 @@ func (s *server) streamOut(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, err)
 		return
 	}
+	tree, err := archive.OpenTree(dir)
+	if err != nil {
+		writeFailure(w, err)
+		return
+	}
+	defer tree.Close()
+	writeTree(w, r, tree, r.FormValue("path"))
+}
+
+// writeTree answers with what lies at a path in a tree.
+func writeTree(w http.ResponseWriter, r *http.Request, tree archive.Tree, path string) {
 	began := &beginning{Writer: w}
 	compressed, err := zstd.NewWriter(began, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -49,7 +60,7 @@ func (s *server) streamOut(w http.ResponseWriter, r *http.Request) {
 	}
 	defer compressed.Close()
 	buffered := bufio.NewWriterSize(compressed, 64<<10)
-	err = archive.Write(r.Context(), buffered, dir, r.FormValue("path"))
+	err = archive.WriteTree(r.Context(), buffered, tree, path)
 	if err == nil {
 		err = errors.Join(buffered.Flush(), compressed.Close())
 	}
@@ -80,17 +91,22 @@ func (s *server) streamIn(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	stream, err := zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
 	tree, err := archive.OpenTree(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer tree.Close()
-	return nil, archive.ExtractTree(r.Context(), stream, mountedTree{tree}, archive.Options{Path: r.FormValue("path")})
+	return nil, readTree(r, mountedTree{tree}, archive.Options{Path: r.FormValue("path")})
+}
+
+// readTree unpacks what a request sends in a tree.
+func readTree(r *http.Request, tree archive.Tree, options archive.Options) error {
+	stream, err := zstd.NewReader(r.Body, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	return archive.ExtractTree(r.Context(), stream, tree, options)
 }
 
 // A mountedTree is a tree whose top need not be its writer's: the directory was made
@@ -114,8 +130,12 @@ func passTop(name string, err error) error {
 
 // StreamOut gives what lies at path in the volume of that number, as an uncompressed tar stream.
 func (c *Client) StreamOut(ctx context.Context, number int, path string) (io.ReadCloser, error) {
+	return c.streamOut(ctx, volumePath(number, path))
+}
+
+func (c *Client) streamOut(ctx context.Context, from string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	response, err := c.request(ctx, http.MethodGet, volumePath(number, path), nil)
+	response, err := c.request(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -156,9 +176,13 @@ func (d *decompressed) Close() error {
 // StreamIn unpacks an uncompressed tar stream at path in the volume of that number.
 // A stream that was cut on its way is a *CutError: it has to be sent from its start.
 func (c *Client) StreamIn(ctx context.Context, number int, path string, tar io.Reader) error {
+	return c.streamIn(ctx, volumePath(number, path), tar)
+}
+
+func (c *Client) streamIn(ctx context.Context, to string, tar io.Reader) error {
 	source := &source{Reader: tar}
 	sent := false
-	response, err := c.request(ctx, http.MethodPost, volumePath(number, path), func() (io.Reader, error) {
+	response, err := c.request(ctx, http.MethodPost, to, func() (io.Reader, error) {
 		if sent {
 			return nil, &CutError{}
 		}

@@ -122,13 +122,13 @@ func (v *podVolume) Handle() string { return v.volume.Handle }
 func (v *podVolume) StreamOut(ctx context.Context, path string) (io.ReadCloser, error) {
 	stream, err := v.container.client.StreamOut(ctx, v.number, path)
 	if err != nil {
-		return nil, v.explain(err)
+		return nil, v.container.explainTree(err)
 	}
 	return stream, nil
 }
 
 func (v *podVolume) StreamIn(ctx context.Context, path string, tar io.Reader) error {
-	return v.explain(v.container.client.StreamIn(ctx, v.number, path, tar))
+	return v.container.explainTree(v.container.client.StreamIn(ctx, v.number, path, tar))
 }
 
 func (v *podVolume) Info(ctx context.Context) (runtime.VolumeInfo, error) {
@@ -142,13 +142,13 @@ func (v *podVolume) Destroy(context.Context) error {
 	return fmt.Errorf("volume %s is mounted in container %s, and goes with it", v.volume.Handle, v.container.handle)
 }
 
-// explain gives errors about the tree as they are.
-func (v *podVolume) explain(err error) error {
+// explainTree gives errors about a tree as they are, and others as explain does.
+func (c *container) explainTree(err error) error {
 	refused, missing := (*runtime.TarError)(nil), (*runtime.NotFoundError)(nil)
 	if err == nil || errors.As(err, &refused) || errors.As(err, &missing) {
 		return err
 	}
-	return v.container.explain(err)
+	return c.explain(err)
 }
 
 // A storedVolume is a directory of a store.

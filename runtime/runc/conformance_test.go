@@ -23,5 +23,6 @@ func conform(t *testing.T, change ...func(*runc.Options)) {
 		CanLimitMemory: true,
 		CanLimitPids:   true,
 		CanCutOff:      true,
+		CanTellChanges: true,
 	})
 }
