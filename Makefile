@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-kubernetes cluster check bench build completions manual deps deps-run fuzz install clean
+.PHONY: run test test-kubernetes cluster check bench bench-kubernetes build completions manual deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -32,6 +32,10 @@ check:
 # The budgets, as ratios in one run; see docs/benchmarks.md.
 bench: deps build
 	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench
+
+# What a cluster's pods cost beside bare ones; see docs/benchmarks.md.
+bench-kubernetes: deps build cluster
+	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench -kubernetes
 
 build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...

@@ -93,7 +93,7 @@ type Worker struct {
 	mu       sync.Mutex
 	creating map[string]chan struct{} // closed when a container of that handle is made, or is not
 	clients  map[string]*pod.Client   // by pod
-	tasks    map[string]bool          // pods whose task has ended
+	ended    map[string]bool          // pods whose task has ended
 }
 
 var _ runtime.Worker = (*Worker)(nil)
@@ -137,7 +137,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		client:   clientset.CoreV1(),
 		creating: make(map[string]chan struct{}),
 		clients:  make(map[string]*pod.Client),
-		tasks:    make(map[string]bool),
+		ended:    make(map[string]bool),
 	}
 	if w.volumes, err = openStore(filepath.Join(options.StateDir, "volumes")); err != nil {
 		return nil, err
@@ -284,33 +284,31 @@ func (w *Worker) activeTasks(ctx context.Context, pods []corev1.Pod) int {
 	active := make(chan struct{}, len(pods))
 	for _, p := range pods {
 		w.mu.Lock()
-		ended := w.tasks[p.Name]
+		done := w.ended[p.Name]
 		w.mu.Unlock()
-		if ended || p.Status.Phase != corev1.PodRunning {
+		if done || p.Status.Phase != corev1.PodRunning {
 			continue
 		}
 		all.Go(func() {
 			// A pod that cannot be asked is not known to run anything.
-			ended, err := w.podClient(p.Annotations[annotationContainer], p.Name).Ended(ctx, runtime.TaskProcessID)
-			if err != nil || !w.hasProcess(ctx, &p, runtime.TaskProcessID) {
+			client := w.podClient(p.Annotations[annotationContainer], p.Name)
+			if _, err := client.Process(ctx, runtime.TaskProcessID); err != nil {
 				return
 			}
-			if !ended {
+			ended, err := client.Ended(ctx, runtime.TaskProcessID)
+			switch {
+			case err != nil:
+			case ended:
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.ended[p.Name] = true
+			default:
 				active <- struct{}{}
-				return
 			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.tasks[p.Name] = true
 		})
 	}
 	all.Wait()
 	return len(active)
-}
-
-func (w *Worker) hasProcess(ctx context.Context, p *corev1.Pod, id string) bool {
-	_, err := w.podClient(p.Annotations[annotationContainer], p.Name).Process(ctx, id)
-	return err == nil
 }
 
 // podClient gives the client for a pod of that name.
@@ -330,7 +328,7 @@ func (w *Worker) forget(name string) {
 	w.mu.Lock()
 	client := w.clients[name]
 	delete(w.clients, name)
-	delete(w.tasks, name)
+	delete(w.ended, name)
 	w.mu.Unlock()
 	if client != nil {
 		client.Close()
