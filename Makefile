@@ -5,15 +5,22 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test check bench build completions manual dist deps deps-run fuzz install clean
+.PHONY: run test test-kubernetes cluster check bench bench-kubernetes build completions manual dist deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
 	@$(SUDO) examples/hello/run
 
 # Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers.
-test: deps build check
+test: deps build check cluster
 	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./...
+
+# The tests on a real cluster of one node, which is built the first time: test/cluster.
+test-kubernetes: deps cluster
+	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./agent/pod ./runtime/kubernetes
+
+cluster:
+	@$(SUDO) env "PATH=$$PATH" test/cluster/build.sh >/dev/null
 
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd: $$unformatted"; exit 1; }
@@ -26,13 +33,18 @@ check:
 bench: deps build
 	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench
 
+# What a cluster's pods cost beside bare ones; see docs/benchmarks.md.
+bench-kubernetes: deps build cluster
+	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench -kubernetes
+
 build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
 
 # What the tests need besides Go; what a server needs is deps-run.
 DEPS_RUN = runc git containernetworking-plugins nftables iproute2
 DEPS     = $(DEPS_RUN) ca-certificates crun procps rsync jq bash-completion zsh fish \
-           nginx-light iptables busybox-static uidmap docker-registry skopeo vim-tiny less tmux qemu-system-x86 cpio e2fsprogs systemd
+           nginx-light iptables busybox-static containerd openssl curl uidmap docker-registry skopeo vim-tiny less tmux \
+           qemu-system-x86 cpio e2fsprogs systemd
 
 deps-run:
 	@test/install $(DEPS_RUN)

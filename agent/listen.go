@@ -56,7 +56,7 @@ func (s *supervisor) listen(id string) ([]*os.File, error) {
 	listener := s.listeners[id]
 	if listener == nil {
 		var err error
-		if listener, err = listenOnLoopback(s.container.pid); err != nil {
+		if listener, err = listenOnLoopback(s.firstPID()); err != nil {
 			return nil, err
 		}
 		s.listeners[id] = listener

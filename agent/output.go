@@ -25,6 +25,7 @@ type Output struct {
 	end   int64 // on disk, as far as is known
 	ended bool  // nothing will follow end
 	told  int64 // the supervisor knows that what is before it was read
+	held  bool  // it is told by ReadTo alone
 }
 
 // Output reads a process's output from a sequence number on. Earlier than what is
@@ -55,6 +56,19 @@ func (c *Client) Output(ctx context.Context, id string, from int64) (*Output, er
 	}
 	o.told = o.reader.Sequence()
 	return o, nil
+}
+
+// Hold has what Next gives count as read only when ReadTo says so: for one who passes
+// it on. It is called before Next.
+func (o *Output) Hold() { o.held = true }
+
+// ReadTo lets the supervisor know that what is before the sequence number was read,
+// of an output that is held. It may be called while Next waits.
+func (o *Output) ReadTo(sequence int64) error {
+	if o.conn == nil || o.process.Scrollback == 0 {
+		return nil
+	}
+	return o.conn.Send(frameRead, appendRead(nil, sequence))
 }
 
 // follow asks the supervisor to tell how far the output has come.
@@ -105,7 +119,7 @@ func (o *Output) Close() error {
 	o.stop()
 	var err error
 	if o.conn != nil {
-		if o.process.Scrollback > 0 && o.reader != nil && o.reader.Sequence() > o.told {
+		if o.process.Scrollback > 0 && !o.held && o.reader != nil && o.reader.Sequence() > o.told {
 			// One that is gone needs not to know.
 			_ = o.conn.Send(frameRead, appendRead(nil, o.reader.Sequence()))
 		}
@@ -121,7 +135,7 @@ func (o *Output) Close() error {
 // to know.
 func (o *Output) tell() error {
 	unknown := o.reader.Sequence() - o.told
-	if o.process.Scrollback == 0 || unknown == 0 || unknown < o.process.Scrollback/4 {
+	if o.held || o.process.Scrollback == 0 || unknown == 0 || unknown < o.process.Scrollback/4 {
 		return nil
 	}
 	o.told = o.reader.Sequence()

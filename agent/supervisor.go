@@ -42,7 +42,8 @@ type supervisor struct {
 
 	lock      *os.File
 	listener  *net.UnixListener
-	container *ociContainer
+	container *ociContainer // nil when the supervisor is inside
+	inside    bool          // it is the container's first process itself
 	first     *pid1.First
 
 	conns sync.WaitGroup
@@ -72,20 +73,24 @@ func startSupervisor(ctx context.Context, dir string, namespaces Namespaces) (*s
 	if err != nil {
 		return nil, err
 	}
-	s := &supervisor{
-		dir:        dir,
-		namespaces: namespaces,
-		lock:       lock,
-		open:       make(map[*net.UnixConn]struct{}),
-		processes:  make(map[string]*process),
-		listeners:  make(map[string]*net.TCPListener),
-		stop:       make(chan time.Time),
-		down:       make(chan struct{}),
-	}
+	s := newSupervisor(dir, lock)
+	s.namespaces = namespaces
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx), lock.Close())
 	}
 	return s, nil
+}
+
+func newSupervisor(dir string, lock *os.File) *supervisor {
+	return &supervisor{
+		dir:       dir,
+		lock:      lock,
+		open:      make(map[*net.UnixConn]struct{}),
+		processes: make(map[string]*process),
+		listeners: make(map[string]*net.TCPListener),
+		stop:      make(chan time.Time),
+		down:      make(chan struct{}),
+	}
 }
 
 func (s *supervisor) start(ctx context.Context) (err error) {
@@ -217,7 +222,10 @@ func (s *supervisor) close(ctx context.Context) error {
 	}
 	s.recordRest()
 	s.closeListeners()
-	err := s.cgroup.Remove(ctx)
+	var err error
+	if !s.inside {
+		err = s.cgroup.Remove(ctx)
+	}
 	close(s.down)
 	return err
 }
@@ -280,6 +288,14 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 	s.closeListener(p.spec.ID)
 }
 
+// firstPID is the number of a process that is in the container's cgroup and network.
+func (s *supervisor) firstPID() int {
+	if s.inside {
+		return os.Getpid()
+	}
+	return s.container.pid
+}
+
 var errStopping = &Error{Kind: ErrorGone, Message: "the container was being stopped"}
 
 // runProcess starts a process as the server asked. When the container is going it
@@ -337,7 +353,7 @@ func (s *supervisor) startProcess(spec Process) error {
 	s.processes[spec.ID] = p
 	s.mu.Unlock()
 	if spec.Sample { // while the process is being started, so that a short one need not wait for it
-		p.sampling = startSampling(s.container.pid, s.config.Cgroup != "")
+		p.sampling = startSampling(s.firstPID(), s.inside || s.config.Cgroup != "")
 	}
 	err = p.start(s.first, s.config.start(spec))
 	if err != nil {

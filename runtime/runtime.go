@@ -108,13 +108,16 @@ type ContainerSpec struct {
 	Env []string
 
 	// User is who the processes run as, by name or id of the image's passwd; "" is the image's, else root.
+	// On a worker whose containers have one user alone, "" is that one, and another a *SpecError.
 	User string
 
-	// Hostname is the name the container has for itself; "" makes it the handle.
+	// Hostname is the name the container has for itself; "" makes it the handle. A
+	// worker may leave out of it what a host's name cannot have, and what is over 63 bytes.
 	Hostname string
 
 	Privileged bool
-	// Hermetic containers have no network but loopback.
+	// Hermetic containers have no network but loopback. A worker that cannot give
+	// that refuses them.
 	Hermetic bool
 
 	Limits  Limits
@@ -151,7 +154,7 @@ type RegistryImage struct {
 type Limits struct {
 	CPUShares uint64 // 1024 is one full weight
 	Memory    uint64 // bytes
-	Pids      int64
+	Pids      int64  // not bounded on a worker that cannot
 }
 
 // Input mounts an artifact, copy-on-write: what the container writes there nobody else sees.
@@ -262,6 +265,7 @@ type Files interface {
 	// at, nor is what the worker itself puts into every container. A directory that
 	// is new comes with all below it, one that was removed comes alone. A file that
 	// was written with what it had already is no change, and neither is its time.
+	// A worker that does not know what a container was given refuses by a *SpecError.
 	Changes(ctx context.Context) ([]api.FileChange, error)
 }
 
@@ -272,7 +276,8 @@ type ProcessSpec struct {
 
 	// Path is an executable: absolute, relative to the working directory when it
 	// has a slash, else looked up in the PATH of Env. "" is the image's entrypoint,
-	// before Args or, without any, the image's own arguments.
+	// before Args or, without any, the image's own arguments; a worker that does not
+	// know what an image runs has none of either.
 	Path string
 	Args []string
 

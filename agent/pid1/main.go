@@ -16,7 +16,13 @@ import (
 
 // Main is the first process. It returns when the supervisor has closed its end of
 // the socket, or when the socket fails; the caller exits, and all of the container ends.
-func Main(socket *os.File) error {
+func Main(socket *os.File) error { return run(socket, false) }
+
+// MainShared is Main in a container that others put processes into as well, from
+// outside: those have no parent in it, and are let be with all that they start.
+func MainShared(socket *os.File) error { return run(socket, true) }
+
+func run(socket *os.File, shared bool) error {
 	// Without this what runs in the container could trace this process, and take its socket.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("forbid tracing: %w", err)
@@ -28,7 +34,7 @@ func Main(socket *os.File) error {
 	}
 	defer conn.Close()
 
-	m := &first{conn: conn, running: make(map[int]*process)}
+	m := &first{conn: conn, shared: shared, running: make(map[int]*process)}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	reaped := make(chan struct{})
@@ -74,7 +80,8 @@ func ignoreSignals() {
 
 // first is the state of the first process.
 type first struct {
-	conn *frame.Conn
+	conn   *frame.Conn
+	shared bool // others put processes into the container, too
 
 	// mu is held from before a process is started until that is told, so that one
 	// that ends at once is known, and its end told after its start.
@@ -153,8 +160,12 @@ func (m *first) endAll(s syscall.Signal) {
 	m.mu.Lock()
 	m.ending = true
 	m.mu.Unlock()
-	// ESRCH says that there are none.
-	_ = unix.Kill(-1, s)
+	if m.shared {
+		m.signalOwn(s)
+	} else {
+		// ESRCH says that there are none.
+		_ = unix.Kill(-1, s)
+	}
 	m.reap()
 }
 

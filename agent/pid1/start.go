@@ -35,13 +35,9 @@ func start(s Start, stdio []*os.File) (pid int, master *os.File, err error) {
 		return 0, nil, failure
 	}
 
-	attributes := &syscall.ProcAttr{
-		Dir: dir,
-		Env: env,
-		Sys: &syscall.SysProcAttr{
-			Setsid:     true,
-			Credential: &syscall.Credential{Uid: id.uid, Gid: id.gid, Groups: id.groups},
-		},
+	attributes := &syscall.ProcAttr{Dir: dir, Env: env, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if attributes.Sys.Credential, err = credential(id); err != nil {
+		return 0, nil, err
 	}
 	var opened []*os.File
 	defer func() {
@@ -79,6 +75,19 @@ func start(s Start, stdio []*os.File) (pid int, master *os.File, err error) {
 		return 0, nil, explainExec(path, id, err)
 	}
 	return pid, master, nil
+}
+
+// credential is what makes a process the user's, nil where it is anyway.
+func credential(id identity) (*syscall.Credential, error) {
+	own := uint32(os.Geteuid())
+	switch own {
+	case 0:
+		return &syscall.Credential{Uid: id.uid, Gid: id.gid, Groups: id.groups}, nil
+	case id.uid:
+		return nil, nil
+	default:
+		return nil, &Failure{Kind: FailedSpec, Message: fmt.Sprintf("the container's processes are user %d's, and cannot be user %s's", own, id)}
+	}
 }
 
 // enterable makes the working directory and gives the process's own.

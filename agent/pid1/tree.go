@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,10 +44,57 @@ func (m *first) killStrangers(killed map[processStat]bool) bool {
 	return found
 }
 
-// belongs tells whether p is one of the running processes, or theirs.
+// belongs tells whether p is one of the running processes, or theirs, or nobody's here.
 func (m *first) belongs(p processStat, byPID map[int]processStat) bool {
 	for range len(byPID) + 1 { // a parent that was replaced meanwhile could make a ring
-		if m.running[p.pid] != nil || m.running[p.session] != nil {
+		if m.running[p.pid] != nil || m.running[p.session] != nil || m.fromOutside(p) {
+			return true
+		}
+		parent, ok := byPID[p.parent]
+		if !ok {
+			return false
+		}
+		p = parent
+	}
+	return false
+}
+
+// fromOutside tells whether a process was put into the container by others.
+func (m *first) fromOutside(p processStat) bool { return m.shared && p.parent == 0 && p.pid != 1 }
+
+// signalOwn sends a signal to all processes but those from outside and theirs. With
+// SIGKILL it goes on until none is left that has not got it.
+func (m *first) signalOwn(s syscall.Signal) {
+	signalled := make(map[processStat]bool)
+	for m.signalRound(s, signalled) && s == unix.SIGKILL {
+	}
+}
+
+// signalRound does one round, and tells whether it signalled what no round before had.
+func (m *first) signalRound(s syscall.Signal, signalled map[processStat]bool) bool {
+	all := readProcesses()
+	byPID := make(map[int]processStat, len(all))
+	for _, p := range all {
+		byPID[p.pid] = p
+	}
+	found := false
+	for _, p := range all {
+		identity := processStat{pid: p.pid, started: p.started}
+		if p.pid == 1 || p.ended || signalled[identity] || m.guest(p, byPID) {
+			continue
+		}
+		if unix.Kill(p.pid, s) == nil {
+			signalled[identity] = true
+			found = true
+		}
+	}
+	return found
+}
+
+// guest tells whether a process came from outside, or was started by one that did.
+func (m *first) guest(p processStat, byPID map[int]processStat) bool {
+	for range len(byPID) + 1 {
+		if m.fromOutside(p) {
 			return true
 		}
 		parent, ok := byPID[p.parent]

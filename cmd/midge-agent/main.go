@@ -1,5 +1,6 @@
 // Midge-agent supervises a container's processes. The server starts it, once a
-// container, and it starts itself again as the container's first process.
+// container, and it starts itself again as the container's first process. In a pod it
+// is the first process from the start.
 package main
 
 import (
@@ -8,10 +9,16 @@ import (
 	"os"
 
 	"midge/agent"
+	"midge/agent/pod"
 )
 
 func main() {
-	if err := agent.Main(context.Background(), os.Args[1:]); err != nil {
+	ctx := context.Background()
+	ok, err := pod.Main(ctx, os.Args[1:])
+	if !ok {
+		err = agent.Main(ctx, os.Args[1:])
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "midge-agent:", err)
 		os.Exit(1)
 	}

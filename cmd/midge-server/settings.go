@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"midge/runtime"
+	"midge/runtime/kubernetes"
 	"midge/runtime/runc"
 	"midge/server"
 )
@@ -103,8 +104,11 @@ func (s *settings) addWorker(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&s.worker.tags, "tag", nil, "`tag` of the worker, which then runs only tasks that ask for it; may be repeated")
 	flags.IntVar(&s.worker.maxActiveTasks, "max-active-tasks", 0, "`number` of tasks that a worker runs at once, others waiting; 0 for no bound")
 	flags.StringArrayVar(&s.placement, "container-placement-strategy", nil, "how a worker is chosen of those that fit: "+strategyNames(runtime.Strategies, ", ")+"; may be repeated, the first going before (default "+strategyNames(runtime.DefaultStrategies, ", then ")+")")
+	flags.Var(newChoice(&s.worker.runtime, runtimeRunc, runtimeKubernetes), "runtime", "what runs containers: runc, on this machine, or kubernetes, as pods of a cluster")
 	addRunc(flags, &s.worker.runc)
 	s.worker.addNetwork(flags)
+	s.worker.kubernetes.StartTimeout, s.worker.kubernetes.Deadline = kubernetes.DefaultStartTimeout, kubernetes.DefaultDeadline
+	addKubernetes(flags, &s.worker.kubernetes)
 }
 
 func strategyNames(strategies []runtime.Strategy, separator string) string {

@@ -32,6 +32,7 @@ type workerSettings struct {
 
 	runc            runc.Options
 	networkFallback string
+	kubernetes      kubernetesSettings
 }
 
 // runtimeRunc is the runtime of workers that name none.
@@ -45,7 +46,13 @@ func (w *workerSettings) addTo(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&w.tags, "tags", nil, "")
 	flags.StringVar(&w.team, "team", "", "")
 	flags.IntVar(&w.maxActiveTasks, "max-active-tasks", w.maxActiveTasks, "")
-	flags.Var(newChoice(&w.runtime, slices.Sorted(maps.Keys(w.sections()))...), "runtime", "")
+	flags.Var(newChoice(&w.runtime, w.runtimes()...), "runtime", "")
+}
+
+// runtimes lists the runtimes, the one that is set first.
+func (w *workerSettings) runtimes() []string {
+	all := slices.Sorted(maps.Keys(w.sections()))
+	return append([]string{w.runtime}, slices.DeleteFunc(all, func(name string) bool { return name == w.runtime })...)
 }
 
 // sections gives what adds the flags of the settings of each runtime, which are a
@@ -56,6 +63,10 @@ func (w *workerSettings) sections() map[string]func(*pflag.FlagSet) {
 			flags.StringVar(&w.runc.StateDir, "state-dir", "", "")
 			addRunc(flags, &w.runc)
 			w.addNetwork(flags)
+		},
+		runtimeKubernetes: func(flags *pflag.FlagSet) {
+			flags.StringVar(&w.kubernetes.StateDir, "state-dir", "", "")
+			addKubernetes(flags, &w.kubernetes)
 		},
 	}
 }
@@ -218,21 +229,21 @@ func (s *settings) openWorkers(ctx context.Context, dir string, log *slog.Logger
 func (s *settings) placeWorkers(dir string) ([]workerSettings, error) {
 	if len(s.workers) == 0 {
 		only := s.worker
-		only.runc.StateDir = dir
+		*only.stateDir() = dir
 		only.runc.Hide = []string{filepath.Dir(dir)}
 		return []workerSettings{only}, nil
 	}
 	all := slices.Clone(s.workers)
 	hide := []string{filepath.Dir(dir)}
 	for i := range all {
-		state := &all[i].runc.StateDir
+		state := all[i].stateDir()
 		if *state == "" {
 			*state = filepath.Join(dir, all[i].name)
 		}
 		for _, other := range all[:i] {
-			if within(*state, other.runc.StateDir) || within(other.runc.StateDir, *state) {
+			if within(*state, *other.stateDir()) || within(*other.stateDir(), *state) {
 				return nil, fmt.Errorf("the workers %s and %s have state directories in each other, %s and %s: set state-dir of one of them",
-					other.name, all[i].name, other.runc.StateDir, *state)
+					other.name, all[i].name, *other.stateDir(), *state)
 			}
 		}
 		hide = append(hide, *state)
@@ -243,6 +254,14 @@ func (s *settings) placeWorkers(dir string) ([]workerSettings, error) {
 	return all, nil
 }
 
+// stateDir is where the worker keeps what it has, as its runtime is told.
+func (w *workerSettings) stateDir() *string {
+	if w.runtime == runtimeKubernetes {
+		return &w.kubernetes.StateDir
+	}
+	return &w.runc.StateDir
+}
+
 // within tells whether a path is a directory or below it.
 func within(path, dir string) bool {
 	relative, err := filepath.Rel(filepath.Clean(dir), filepath.Clean(path))
@@ -250,6 +269,9 @@ func within(path, dir string) bool {
 }
 
 func (w *workerSettings) open(ctx context.Context, log *slog.Logger) (runtime.Worker, func(), error) {
+	if w.runtime == runtimeKubernetes {
+		return w.openCluster(ctx)
+	}
 	options := w.runc
 	options.Name, options.Tags, options.Team, options.MaxActiveTasks = w.name, w.tags, w.team, w.maxActiveTasks
 	if options.Agent == "" {

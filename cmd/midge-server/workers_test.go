@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"midge/runtime/kubernetes"
 	"midge/runtime/runc"
 	"midge/runtime/runc/network"
 )
@@ -22,26 +24,37 @@ workers:
   runtime: runc
   max-active-tasks: 1
   runc: {state-dir: /srv/gpu, network: none, host-image: false, allow-rootfs: [/other]}
+- name: cluster
+  runtime: kubernetes
+  kubernetes: {namespace: builds, pod-security: baseline, pod-start-timeout: 1m}
 network: host
+agent-image: midge:1
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	placed, err := s.placeWorkers("/data/workers")
-	if err != nil || len(placed) != 2 {
-		t.Fatalf("got %+v, %v; want two workers", placed, err)
+	if err != nil || len(placed) != 3 {
+		t.Fatalf("got %+v, %v; want three workers", placed, err)
 	}
-	hidden := []string{"/data", "/data/workers/plain", "/srv/gpu"}
 	// These have defaults of their own.
 	for i := range placed {
 		placed[i].runc.Bridge, placed[i].networkFallback = network.Options{}, ""
 	}
+	hidden := []string{"/data", "/data/workers/plain", "/srv/gpu", "/data/workers/cluster"}
+	others := kubernetesSettings{Options: kubernetes.Options{
+		AgentImage: "midge:1", Security: kubernetes.SecurityRestricted, StartTimeout: kubernetes.DefaultStartTimeout, Deadline: kubernetes.DefaultDeadline}}
+	cluster := others
+	cluster.StateDir, cluster.Namespace, cluster.Security, cluster.StartTimeout = "/data/workers/cluster", "builds", kubernetes.SecurityBaseline, time.Minute
 	want := []workerSettings{
 		{name: "plain", platform: "linux", runtime: "runc", maxActiveTasks: 3, runc: runc.Options{
 			StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
 		{name: "gpu", tags: []string{"gpu", "big"}, team: "ci", platform: "linux", runtime: "runc", maxActiveTasks: 1, runc: runc.Options{
 			StateDir: "/srv/gpu", Hide: hidden, Network: runc.NetworkNone, AllowRootfs: []string{"/other"}}},
+		{name: "cluster", platform: "linux", runtime: "kubernetes", maxActiveTasks: 3, kubernetes: cluster, runc: runc.Options{
+			Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
 	}
+	want[0].kubernetes, want[1].kubernetes = others, others
 	if !reflect.DeepEqual(placed, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", placed, want)
 	}
@@ -76,6 +89,8 @@ func TestBadWorkers(t *testing.T) {
 		{"a section that is none", "workers: [{name: a, runc: none}]", "the section runc should have fields"},
 		{"bad value", "workers: [{name: a, runc: {network: wifi}}]", "the worker a: the section runc: the field network: it should be one of"},
 		{"bad runtime", "workers: [{name: a, runtime: vm}]", "the field runtime: it should be one of runc"},
+		{"another runtime's section", "workers: [{name: a, kubernetes: {namespace: b}}]", "its runtime is runc, and the section kubernetes is of another"},
+		{"bad pod security", "workers: [{name: a, runtime: kubernetes, kubernetes: {pod-security: none}}]", "the field pod-security: it should be one of restricted, baseline"},
 		{"bad platform", "workers: [{name: a, platform: windows}]", `its runtime runc runs the platform linux, and not "windows"`},
 		{"below 0", "workers: [{name: a, max-active-tasks: -1}]", "max-active-tasks is below 0"},
 		{"worker-name", "worker-name: b\nworkers: [{name: a}]", "there are workers, so that worker-name has no meaning"},

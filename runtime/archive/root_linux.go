@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -212,4 +213,19 @@ func (t *rootTree) change(op, name string, do func(path string) error) error {
 		return err
 	}
 	return do(opened.Name())
+}
+
+// OwnerAbove gives who owns a directory, or the nearest one above it that is there.
+func OwnerAbove(tree Tree, name string) (uid, gid int, err error) {
+	for {
+		info, err := tree.Stat(name)
+		if err == nil {
+			stat := info.Sys().(*syscall.Stat_t)
+			return int(stat.Uid), int(stat.Gid), nil
+		}
+		if !errors.Is(err, os.ErrNotExist) || name == "/" {
+			return 0, 0, err
+		}
+		name = path.Dir(name)
+	}
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"midge/agent"
 	"midge/api"
@@ -70,28 +68,13 @@ func (f files) StreamIn(ctx context.Context, path string, tar io.Reader) error {
 		return err
 	}
 	defer tree.Close()
-	uid, gid, err := ownerAbove(tree, name)
+	uid, gid, err := archive.OwnerAbove(tree, name)
 	if err != nil {
 		return err
 	}
 	return agent.As(uid, gid, func() error {
 		return archive.ExtractTree(ctx, tar, tree, archive.Options{Path: strings.TrimPrefix(name, "/"), KeepTop: true})
 	})
-}
-
-// ownerAbove gives who owns a directory, or the nearest one above it that is there.
-func ownerAbove(tree archive.Tree, name string) (uid, gid int, err error) {
-	for {
-		info, err := tree.Stat(name)
-		if err == nil {
-			stat := info.Sys().(*syscall.Stat_t)
-			return int(stat.Uid), int(stat.Gid), nil
-		}
-		if !errors.Is(err, os.ErrNotExist) || name == "/" {
-			return 0, 0, err
-		}
-		name = path.Dir(name)
-	}
 }
 
 // open gives the container's tree, and the absolute path in it that path means.

@@ -30,6 +30,11 @@ type Options struct {
 	CanLimitMemory bool
 	// CanLimitPids tells that a container's limit of processes is enforced.
 	CanLimitPids bool
+	// CanTellChanges tells that what changed in a container is known; where it is not,
+	// asking for it is refused.
+	CanTellChanges bool
+	// CanCutOff tells that a container may be hermetic; where it may not, that is refused.
+	CanCutOff bool
 
 	// Reopen gives what a server that was started anew has in place of a worker:
 	// one on the same state, the other having gone without a word. Nil has the

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestConformance(t *testing.T) {
 	runtimetest.Run(t, func(t *testing.T) runtime.Worker {
 		return runtimetest.NewWorker(runtimetest.Config{})
-	}, runtimetest.Options{Image: runtime.ImageSpec{Host: true}, CanLimitMemory: true, CanLimitPids: true})
+	}, runtimetest.Options{Image: runtime.ImageSpec{Host: true}, CanLimitMemory: true, CanLimitPids: true, CanCutOff: true, CanTellChanges: true})
 }
 
 // runIn runs a script in a container of an image, and gives its output.

@@ -28,7 +28,12 @@ type row struct {
 	what, midge, beside, ratio, budget string
 }
 
-func newBench(ctx context.Context, binaries string) (*bench, error) {
+// newBench starts a server. args are settings of it besides the usual ones.
+func newBench(ctx context.Context, binaries string, args ...string) (*bench, error) {
+	binaries, err := filepath.Abs(binaries)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "midge-bench.")
 	if err != nil {
 		return nil, err
@@ -40,9 +45,9 @@ func newBench(ctx context.Context, binaries string) (*bench, error) {
 		return nil, err
 	}
 	defer log.Close()
-	b.server = exec.Command(filepath.Join(binaries, "midge-server"),
+	b.server = exec.Command(filepath.Join(binaries, "midge-server"), append([]string{
 		"--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--socket", socket,
-		"--max-active-builds", "200", "--allow-rootfs", dir, "--destroy-on-exit")
+		"--max-active-builds", "200", "--allow-rootfs", dir, "--destroy-on-exit"}, args...)...)
 	b.server.Stdout, b.server.Stderr = log, log
 	if err := b.server.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
@@ -117,6 +122,9 @@ func (b *bench) writeTask(name, script string, fields map[string]any) (string, e
 	}
 	for key, value := range fields {
 		task[key] = value
+	}
+	if task["image_resource"] != nil {
+		delete(task, "rootfs_uri")
 	}
 	text, err := json.Marshal(task) // JSON is YAML
 	if err != nil {

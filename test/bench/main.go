@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"syscall"
 	"text/tabwriter"
@@ -38,10 +37,17 @@ var benchmarks = []benchmark{
 func main() {
 	pattern := flag.String("run", ".", "measure only the benchmarks whose name matches this `regexp`")
 	binaries := flag.String("bin", "bin", "where midge, midge-server and midge-agent are")
+	cluster := flag.Bool("kubernetes", false, "measure a worker that is a cluster, and that alone")
+	atOnce := flag.Int("at-once", 200, "with -kubernetes, how many executes there are at once")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *pattern, *binaries)
+	var err error
+	if *cluster {
+		err = runKubernetes(ctx, *binaries, *atOnce)
+	} else {
+		err = run(ctx, *pattern, *binaries)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -51,10 +57,6 @@ func main() {
 
 func run(ctx context.Context, pattern, binaries string) error {
 	selected, err := regexp.Compile(pattern)
-	if err != nil {
-		return err
-	}
-	binaries, err = filepath.Abs(binaries)
 	if err != nil {
 		return err
 	}

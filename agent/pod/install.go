@@ -1,0 +1,45 @@
+package pod
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Install copies the running program into dir, and makes the directories of so many
+// volumes there. Whoever the container runs as may write in them.
+func Install(dir string, volumes int) error {
+	if err := copyProgram(filepath.Join(dir, filepath.Base(Program))); err != nil {
+		return fmt.Errorf("bring midge-agent into the pod: %w", err)
+	}
+	for number := range volumes {
+		path := filepath.Join(dir, VolumeDir(number))
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return fmt.Errorf("make volume %d: %w", number, err)
+		}
+		if err := os.Chmod(path, 0o777); err != nil { // whatever the umask
+			return fmt.Errorf("make volume %d: %w", number, err)
+		}
+	}
+	return nil
+}
+
+func copyProgram(path string) error {
+	program, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	// An init container that was restarted finds what it left.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, program)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,72 @@
+// Package pod has midge-agent be the first process of a pod's container, and speak
+// with the server from there: both ends of that.
+//
+// An init container brings the program into a directory that the container has too,
+// whatever its image: Install. There the program runs as the container's first
+// process: Serve. It supervises the task and every hijacked process (package agent),
+// and reads and writes the container's volumes. The server reaches it by a stream
+// that somebody else makes, which leads to the standard input and output of the
+// program in a third mode: Connect. A Client speaks over such streams, makes a new
+// one when one is cut, and goes on where it was: by a process's sequence numbers and
+// offsets nothing is lost or comes twice.
+//
+// What goes over the stream is HTTP/2, so that many requests share one, each with
+// an end and a flow control of its own.
+//
+// The package knows nothing of Kubernetes.
+package pod
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+)
+
+// Names of the program's modes, its first argument. The second is Dir.
+const (
+	// ModeInstall brings the program into the directory, with as many volumes as the
+	// third argument says.
+	ModeInstall = "pod-install"
+	// ModeServe is the container's first process.
+	ModeServe = "pod"
+	// ModeConnect joins standard input and output to the first process.
+	ModeConnect = "pod-connect"
+)
+
+// Dir is the directory that the modes share, in the init container and in the other.
+const Dir = "/midge"
+
+// Program is the program's path there.
+const Program = Dir + "/midge-agent"
+
+// VolumeDir is where in Dir the volume of that number lies. It is mounted where the
+// container is to see it.
+func VolumeDir(number int) string { return "volumes/" + strconv.Itoa(number) }
+
+const (
+	runDir     = "run"      // what the supervisor keeps
+	socketFile = "pod.sock" // in runDir
+)
+
+// Main does what the arguments say. ok is false when they name none of the modes.
+func Main(ctx context.Context, args []string) (ok bool, err error) {
+	if len(args) < 2 {
+		return false, nil
+	}
+	mode, dir := args[0], args[1]
+	switch {
+	case mode == ModeInstall && len(args) == 3:
+		volumes, err := strconv.Atoi(args[2])
+		if err != nil {
+			return true, fmt.Errorf("%q is no number of volumes", args[2])
+		}
+		return true, Install(dir, volumes)
+	case mode == ModeServe && len(args) == 2:
+		return true, Serve(ctx, dir)
+	case mode == ModeConnect && len(args) == 2:
+		return true, Connect(ctx, filepath.Join(dir, runDir, socketFile))
+	default:
+		return false, nil
+	}
+}

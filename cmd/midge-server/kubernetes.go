@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"midge/runtime"
+	"midge/runtime/kubernetes"
+)
+
+// runtimeKubernetes is the runtime of workers that are a cluster.
+const runtimeKubernetes = "kubernetes"
+
+// kubernetesSettings is what can be set of a worker that is a cluster.
+type kubernetesSettings struct {
+	kubernetes.Options
+	podTemplate string // a file
+}
+
+// addKubernetes adds the settings of workers that are clusters, with what is set as
+// their defaults.
+func addKubernetes(flags *pflag.FlagSet, s *kubernetesSettings) {
+	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the cluster (default that which the server is in)")
+	flags.StringVar(&s.Namespace, "namespace", s.Namespace, "`namespace` of the pods (default the kubeconfig's, or the server's own)")
+	flags.StringVar(&s.AgentImage, "agent-image", s.AgentImage, "`image` with midge-agent, which every pod begins with")
+	flags.StringVar(&s.DefaultImage, "default-image", s.DefaultImage, "`image` of tasks that name none, or a rootfs_uri (default they are refused)")
+	flags.StringVar(&s.podTemplate, "pod-template", s.podTemplate, "`file` with a pod, in YAML, that is merged over each that is made")
+	flags.Var(newChoice((*string)(&s.Security), string(kubernetes.SecurityRestricted), string(kubernetes.SecurityBaseline)), "pod-security", "Pod Security Standard that pods meet: restricted has tasks run as one user who is not root, baseline as the image's")
+	flags.DurationVar(&s.StartTimeout, "pod-start-timeout", s.StartTimeout, "how long a pod may take to start")
+	flags.DurationVar(&s.Deadline, "pod-deadline", s.Deadline, "how long a pod may live, whatever becomes of the server")
+}
+
+// openCluster opens a worker that is a cluster.
+func (w *workerSettings) openCluster(ctx context.Context) (runtime.Worker, func(), error) {
+	options := w.kubernetes.Options
+	options.Name, options.Tags, options.Team, options.MaxActiveTasks = w.name, w.tags, w.team, w.maxActiveTasks
+	if file := w.kubernetes.podTemplate; file != "" {
+		template, err := os.ReadFile(file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the pod template: %w", err)
+		}
+		options.PodTemplate = template
+	}
+	worker, err := kubernetes.New(ctx, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	return worker, worker.Close, nil
+}

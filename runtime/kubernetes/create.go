@@ -1,0 +1,266 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"midge/agent/pod"
+	"midge/runtime"
+	"midge/trace"
+)
+
+// FindOrCreateContainer implements runtime.Worker.
+func (w *Worker) FindOrCreateContainer(ctx context.Context, spec runtime.ContainerSpec) (_ runtime.Container, err error) {
+	ctx, span := trace.StartSpan(ctx, "create container")
+	defer func() { span.End(err) }()
+	if err := w.checkSpec(spec); err != nil {
+		return nil, err
+	}
+	done, err := w.beginCreating(ctx, spec.Handle)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if found, err := w.findWhole(ctx, spec.Handle); found != nil || err != nil {
+		return found, err
+	}
+	return w.create(ctx, spec)
+}
+
+// beginCreating waits until nobody else makes the container of that handle.
+func (w *Worker) beginCreating(ctx context.Context, handle string) (done func(), err error) {
+	for {
+		w.mu.Lock()
+		others := w.creating[handle]
+		if others == nil {
+			own := make(chan struct{})
+			w.creating[handle] = own
+			w.mu.Unlock()
+			return func() {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				delete(w.creating, handle)
+				close(own)
+			}, nil
+		}
+		w.mu.Unlock()
+		select {
+		case <-others:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// findWhole gives the container of that handle, nil when there is none. One that a
+// server left half made is removed.
+func (w *Worker) findWhole(ctx context.Context, handle string) (runtime.Container, error) {
+	found, err := w.findPod(ctx, handle)
+	if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := w.container(found)
+	if err != nil {
+		return nil, err
+	}
+	switch found.Status.Phase {
+	case corev1.PodRunning:
+		state, err := c.client.State(ctx)
+		if err != nil {
+			return nil, c.explain(err)
+		}
+		if state.Ready {
+			return c, nil
+		}
+	case corev1.PodSucceeded, corev1.PodFailed:
+		return c, nil // which says why when something is asked of it
+	}
+	return nil, w.removePod(ctx, found.Name)
+}
+
+// create makes the container's pod, and has it started and filled. On an error nothing of it stays.
+func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtime.Container, error) {
+	img, err := w.imageOf(spec.Image)
+	if err != nil {
+		return nil, err
+	}
+	volumes, err := w.volumesFor(spec)
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.newPod(spec, newPodName(w.Name(), spec.Handle), img.reference, volumes)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = withTemplate(p, w.options.PodTemplate); err != nil {
+		return nil, err
+	}
+	c, err := w.start(ctx, spec, p, img)
+	if err == nil {
+		err = c.fill(ctx, spec)
+	}
+	if err == nil {
+		return c, nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = errors.Join(err, w.removePod(ctx, p.Name))
+	if img.username != "" {
+		err = errors.Join(err, w.removeSecret(ctx, p.Name))
+	}
+	return nil, err
+}
+
+// start makes the pod and waits until it runs.
+func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev1.Pod, img image) (*container, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, w.options.StartTimeout, errStartTimeout)
+	defer cancel()
+	if err := w.makeSecret(ctx, spec.Handle, p, img); err != nil {
+		return nil, err
+	}
+	say := progress{tell: spec.Progress, timeout: w.options.StartTimeout}
+	made, err := w.makePod(ctx, p, &say)
+	if err != nil {
+		return nil, err
+	}
+	running, err := w.awaitRunning(ctx, made, &say)
+	if err != nil {
+		return nil, err
+	}
+	c, err := w.container(running)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.client.State(ctx); err != nil {
+		return nil, c.explain(err)
+	}
+	if img.username != "" {
+		// It is of no use any more.
+		if err := w.removeSecret(ctx, p.Name); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// makePod makes a pod, again while what refuses it may pass.
+func (w *Worker) makePod(ctx context.Context, p *corev1.Pod, say *progress) (_ *corev1.Pod, err error) {
+	ctx, span := trace.StartSpan(ctx, "create pod")
+	defer func() { span.End(err) }()
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		made, err := w.createPod(ctx, p)
+		switch {
+		case err == nil:
+			return made, nil
+		case ctx.Err() != nil:
+			return nil, say.ended(ctx)
+		case apierrors.IsAlreadyExists(err): // by a request whose answer was lost
+			return w.client.Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
+		case !passes(err):
+			return nil, w.explainCreate(err)
+		}
+		say.waiting("the cluster takes no pod yet: " + explainRequest(err).Error())
+		select {
+		case <-ctx.Done():
+			return nil, say.ended(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (w *Worker) createPod(ctx context.Context, p *corev1.Pod) (*corev1.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return w.client.Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
+}
+
+// fill brings what the container is to have into its pod.
+func (c *container) fill(ctx context.Context, spec runtime.ContainerSpec) error {
+	var all sync.WaitGroup
+	errs := make([]error, len(c.volumes))
+	for number, v := range c.volumes {
+		all.Go(func() { errs[number] = c.fillVolume(ctx, spec, number, v) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	config := pod.Config{Dir: spec.Dir, Env: spec.Env, User: spec.User, Privileged: spec.Privileged}
+	for _, v := range c.volumes {
+		config.Volumes = append(config.Volumes, pod.Volume{Path: v.Target, Own: v.Kind != inputVolume})
+	}
+	if err := c.client.Configure(ctx, config); err != nil {
+		return c.explain(err)
+	}
+	return nil
+}
+
+func (c *container) fillVolume(ctx context.Context, spec runtime.ContainerSpec, number int, v volume) (err error) {
+	switch v.Kind {
+	case inputVolume:
+		ctx, span := trace.StartSpan(ctx, "stream input", trace.Digest(v.Parent))
+		defer func() { span.End(err) }()
+		if err := c.streamArtifact(ctx, number, artifactAt(spec, v.Path)); err != nil {
+			return fmt.Errorf("bring input %q: %w", v.Path, err)
+		}
+	case cacheVolume:
+		if err := c.bringCache(ctx, number, v.Key); err != nil {
+			return fmt.Errorf("bring cache %q: %w", v.Path, err)
+		}
+	}
+	return nil
+}
+
+func artifactAt(spec runtime.ContainerSpec, path string) runtime.Artifact {
+	for _, input := range spec.Inputs {
+		if input.Path == path {
+			return input.Artifact
+		}
+	}
+	return nil
+}
+
+// attempts is how often a stream is sent that is cut on its way.
+const attempts = 5
+
+// streamArtifact sends all of an artifact into a volume, from the start when it is cut.
+func (c *container) streamArtifact(ctx context.Context, number int, artifact runtime.Artifact) error {
+	for attempt := 1; ; attempt++ {
+		stream, err := artifact.StreamOut(ctx, ".")
+		if err != nil {
+			return err
+		}
+		err = errors.Join(c.client.StreamIn(ctx, number, ".", stream), stream.Close())
+		if cut := (*pod.CutError)(nil); !errors.As(err, &cut) || attempt == attempts {
+			return err
+		}
+	}
+}
+
+// removePod removes a pod and what goes with it. One that is gone is no error.
+func (w *Worker) removePod(ctx context.Context, name string) error {
+	request, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := w.client.Pods(w.options.Namespace).Delete(request, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete pod %s: %w", name, explainRequest(err))
+	}
+	w.mu.Lock()
+	client := w.clients[name]
+	w.mu.Unlock()
+	if client != nil {
+		// At once, and not when the kubelet gets to it. That it is told the other way is no matter.
+		_ = client.Quit(request)
+	}
+	w.forget(name)
+	return nil
+}

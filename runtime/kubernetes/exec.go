@@ -1,0 +1,177 @@
+package kubernetes
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/klog/v2"
+	"k8s.io/streaming/pkg/httpstream"
+
+	"midge/agent/pod"
+)
+
+// dialer gives what makes streams to the first process of a pod. They are made again
+// while what keeps them from being made may pass; a pod that is no more is a *PodError.
+func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+			conn, err := w.exec(ctx, name, pod.Program, pod.ModeConnect, pod.Dir)
+			if err == nil {
+				return conn, nil
+			}
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err := w.whyUnreachable(ctx, handle, name, err); err != nil {
+				return nil, err
+			}
+			select {
+			case <-ctx.Done():
+				return nil, fmt.Errorf("pod %s cannot be reached: %w (%w)", name, err, ctx.Err())
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// whyUnreachable says why a pod will never be reached, nil when it may be.
+func (w *Worker) whyUnreachable(ctx context.Context, handle, name string, err error) error {
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		return fmt.Errorf("reach into pod %s: %w", name, explainRequest(err))
+	}
+	p, err := w.getPod(ctx, name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return &PodError{Pod: name, Message: fmt.Sprintf("pod %s was deleted", name), handle: handle}
+	case err != nil && !passes(err):
+		return fmt.Errorf("look at pod %s: %w", name, explainRequest(err))
+	case err != nil:
+		return nil
+	}
+	return ended(p)
+}
+
+// exec runs a command in a pod, and gives its standard input and output as a
+// connection once it has greeted.
+func (w *Worker) exec(ctx context.Context, name string, command ...string) (net.Conn, error) {
+	executor, err := w.executor(name, command)
+	if err != nil {
+		return nil, err
+	}
+	// The stream outlives who asked for it.
+	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// What becomes of a stream the one who reads it is told.
+	streaming = klog.NewContext(streaming, logr.Discard())
+	input, write := io.Pipe()
+	read, output := io.Pipe()
+	c := &execConn{read: read, write: write, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		var said tail
+		err := executor.StreamWithContext(streaming, remotecommand.StreamOptions{Stdin: input, Stdout: output, Stderr: &said})
+		if err == nil {
+			err = io.EOF
+		} else if text := said.String(); text != "" {
+			err = fmt.Errorf("%w (%s)", err, text)
+		}
+		output.CloseWithError(err)
+		input.CloseWithError(io.ErrClosedPipe)
+	}()
+	stop := context.AfterFunc(ctx, cancel)
+	err = pod.ReadGreeting(read)
+	if !stop() {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// executor gives what runs a command in a pod: over a websocket, or over SPDY where
+// something between does not let that pass.
+func (w *Worker) executor(name string, command []string) (remotecommand.Executor, error) {
+	url := w.client.RESTClient().Post().Resource("pods").Namespace(w.options.Namespace).Name(name).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{
+			Container: taskContainer,
+			Command:   command,
+			Stdin:     true,
+			Stdout:    true,
+			Stderr:    true,
+		}, scheme.ParameterCodec).URL()
+	websocket, err := remotecommand.NewWebSocketExecutor(w.config, "GET", url.String())
+	if err != nil {
+		return nil, err
+	}
+	spdy, err := remotecommand.NewSPDYExecutor(w.config, "POST", url)
+	if err != nil {
+		return nil, err
+	}
+	return remotecommand.NewFallbackExecutor(websocket, spdy, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
+}
+
+// An execConn is a command's standard input and output as a connection. It has no
+// deadlines: whoever waits too long closes it.
+type execConn struct {
+	read   *io.PipeReader
+	write  *io.PipeWriter
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+func (c *execConn) Read(p []byte) (int, error)  { return c.read.Read(p) }
+func (c *execConn) Write(p []byte) (int, error) { return c.write.Write(p) }
+
+func (c *execConn) Close() error {
+	c.cancel()
+	c.read.Close()
+	c.write.Close()
+	<-c.ended
+	return nil
+}
+
+func (c *execConn) LocalAddr() net.Addr              { return execAddr{} }
+func (c *execConn) RemoteAddr() net.Addr             { return execAddr{} }
+func (c *execConn) SetDeadline(time.Time) error      { return nil }
+func (c *execConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *execConn) SetWriteDeadline(time.Time) error { return nil }
+
+// execAddr is both ends' address.
+type execAddr struct{}
+
+func (execAddr) Network() string { return "exec" }
+func (execAddr) String() string  { return "pod" }
+
+// A tail keeps the beginning of what a command says of its failure.
+type tail struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text.Write(p[:min(len(p), max(0, 1000-t.text.Len()))])
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(t.text.String())
+}

@@ -1,0 +1,61 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// makeSecret makes the secret by which a pod's image is pulled, if that needs one,
+// under the pod's name, and has the pod use it. It lives until the pod runs.
+func (w *Worker) makeSecret(ctx context.Context, handle string, p *corev1.Pod, img image) error {
+	if img.username == "" {
+		return nil
+	}
+	config, err := img.dockerConfig()
+	if err != nil {
+		return err
+	}
+	p.Spec.ImagePullSecrets = append(p.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: p.Name})
+	_, err = w.client.Secrets(p.Namespace).Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: p.Name, Labels: w.labels(handle)},
+		Type:       corev1.SecretTypeDockerConfigJson,
+		Data:       map[string][]byte{corev1.DockerConfigJsonKey: config},
+	}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("make the secret to pull the image with: %w", explainRequest(err))
+	}
+	return nil
+}
+
+// removeSecret removes a pod's secret. That it has none is no error.
+func (w *Worker) removeSecret(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := w.client.Secrets(w.options.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the secret to pull an image with: %w", explainRequest(err))
+	}
+	return nil
+}
+
+// sweepSecrets removes the secrets that a server left that was killed: it makes their pods anew.
+func (w *Worker) sweepSecrets(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	selector := labels.Set{labelWorker: labelValue(w.Name())}.String()
+	list, err := w.client.Secrets(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return fmt.Errorf("list the secrets of namespace %s: %w", w.options.Namespace, explainRequest(err))
+	}
+	for _, secret := range list.Items {
+		if err := w.removeSecret(ctx, secret.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"midge/trace"
+)
+
+// errStartTimeout is the cause of a context that ended because a pod took too long.
+var errStartTimeout = errors.New("the pod did not start in time")
+
+// progress tells what a pod waits for while it starts.
+type progress struct {
+	tell    func(line string) // may be nil
+	timeout time.Duration
+	last    string
+}
+
+// waiting tells what is waited for, once.
+func (p *progress) waiting(reason string) {
+	if reason == "" || reason == p.last {
+		return
+	}
+	p.last = reason
+	if p.tell != nil {
+		p.tell(reason)
+	}
+}
+
+// ended gives why no longer is waited.
+func (p *progress) ended(ctx context.Context) error {
+	if context.Cause(ctx) != errStartTimeout {
+		return ctx.Err()
+	}
+	if p.last == "" {
+		return fmt.Errorf("the pod did not start within %s, and the cluster does not say why", p.timeout)
+	}
+	return fmt.Errorf("the pod did not start within %s: %s", p.timeout, p.last)
+}
+
+// phase is how far a pod has come, each a span of its own.
+type phase string
+
+const (
+	phaseScheduling   phase = "schedule pod"
+	phasePulling      phase = "pull image"
+	phaseInitializing phase = "bring midge-agent"
+	phaseStarting     phase = "start container"
+	phaseRunning      phase = ""
+)
+
+// awaitRunning waits until a pod's container runs. What the pod cannot recover from is
+// an error at once.
+func (w *Worker) awaitRunning(ctx context.Context, p *corev1.Pod, say *progress) (running *corev1.Pod, err error) {
+	spans := phases{ctx: ctx}
+	defer func() { spans.end(err) }()
+	for {
+		at, reason, err := observe(p)
+		if err != nil {
+			return nil, err
+		}
+		spans.enter(at)
+		if at == phaseRunning {
+			return p, nil
+		}
+		say.waiting(reason)
+		if p, err = w.awaitChange(ctx, p); err != nil {
+			if ctx.Err() != nil {
+				err = say.ended(ctx)
+			}
+			return nil, err
+		}
+	}
+}
+
+// phases has a span for what a pod is at.
+type phases struct {
+	ctx  context.Context
+	at   phase
+	span trace.Span
+}
+
+func (s *phases) enter(at phase) {
+	if at == s.at {
+		return
+	}
+	s.end(nil)
+	s.at = at
+	if at != phaseRunning {
+		_, s.span = trace.StartSpan(s.ctx, string(at))
+	}
+}
+
+func (s *phases) end(err error) {
+	if s.at != phaseRunning {
+		s.span.End(err)
+	}
+}
+
+// awaitChange gives a pod when it is another than before.
+func (w *Worker) awaitChange(ctx context.Context, before *corev1.Pod) (*corev1.Pod, error) {
+	pods := w.client.Pods(before.Namespace)
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		changes, err := pods.Watch(ctx, metav1.ListOptions{
+			FieldSelector:   fields.OneTermEqualSelector(metav1.ObjectNameField, before.Name).String(),
+			ResourceVersion: before.ResourceVersion,
+		})
+		if err == nil {
+			p := nextPod(ctx, changes)
+			changes.Stop()
+			if p != nil {
+				return p, nil
+			}
+		}
+		// The watch has ended, or begins too long ago, or cannot be had now.
+		p, err := w.getPod(ctx, before.Name)
+		if err == nil && p.ResourceVersion != before.ResourceVersion {
+			return p, nil
+		}
+		if apierrors.IsNotFound(err) {
+			return nil, &PodError{Pod: before.Name, Message: "the pod was deleted while it started"}
+		}
+		if err != nil && !passes(err) {
+			return nil, fmt.Errorf("look at pod %s: %w", before.Name, explainRequest(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// nextPod gives the pod of the next change, nil when none comes. One that was deleted
+// says so of itself.
+func nextPod(ctx context.Context, changes watch.Interface) *corev1.Pod {
+	for {
+		select {
+		case change, ok := <-changes.ResultChan():
+			if !ok || change.Type == watch.Error {
+				return nil
+			}
+			p, ok := change.Object.(*corev1.Pod)
+			if !ok {
+				continue
+			}
+			if change.Type == watch.Deleted && p.DeletionTimestamp == nil {
+				p.DeletionTimestamp = new(metav1.Now())
+			}
+			return p
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (w *Worker) getPod(ctx context.Context, name string) (*corev1.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return w.client.Pods(w.options.Namespace).Get(ctx, name, metav1.GetOptions{})
+}

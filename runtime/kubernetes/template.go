@@ -1,0 +1,68 @@
+package kubernetes
+
+import (
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"sigs.k8s.io/yaml"
+)
+
+// checkTemplate says what is wrong with a pod template, nil when nothing is.
+func checkTemplate(template []byte) error {
+	if len(template) == 0 {
+		return nil
+	}
+	var p corev1.Pod
+	if err := yaml.UnmarshalStrict(template, &p); err != nil {
+		return fmt.Errorf("the pod template is not one: %w", err)
+	}
+	if p.Kind != "" && p.Kind != "Pod" {
+		return fmt.Errorf("the pod template is not one: its kind is %s", p.Kind)
+	}
+	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
+		if (c.Name == taskContainer || c.Name == agentContainer) && (len(c.Command) > 0 || len(c.Args) > 0) {
+			return fmt.Errorf("the pod template may not say what the container %s runs", c.Name)
+		}
+	}
+	if p.Spec.RestartPolicy != "" && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
+		return fmt.Errorf("the pod template may not have the restart policy %s: what runs twice is no task", p.Spec.RestartPolicy)
+	}
+	if p.Spec.ShareProcessNamespace != nil && *p.Spec.ShareProcessNamespace {
+		return fmt.Errorf("the pod template may not share the process namespace: midge-agent has to be its container's first process")
+	}
+	return nil
+}
+
+// withTemplate merges a template, which was checked, over a pod. The pod's own name,
+// labels and annotations stay.
+func withTemplate(p *corev1.Pod, template []byte) (*corev1.Pod, error) {
+	if len(template) == 0 {
+		return p, nil
+	}
+	patch, err := yaml.YAMLToJSON(template)
+	if err != nil {
+		return nil, err
+	}
+	original, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.Pod{})
+	if err != nil {
+		return nil, fmt.Errorf("merge the pod template: %w", err)
+	}
+	var result corev1.Pod
+	if err := json.Unmarshal(merged, &result); err != nil {
+		return nil, fmt.Errorf("merge the pod template: %w", err)
+	}
+	result.Name, result.Namespace = p.Name, p.Namespace
+	for key, value := range p.Labels {
+		result.Labels[key] = value
+	}
+	for key, value := range p.Annotations {
+		result.Annotations[key] = value
+	}
+	return &result, nil
+}

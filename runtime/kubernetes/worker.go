@@ -1,0 +1,336 @@
+// Package kubernetes runs containers in a cluster: each is a pod.
+//
+// A Worker is a namespace of a cluster, or its own part of one. What it holds is
+// there: a container's pod is found by its labels, and says by its annotations what
+// it is. Volumes that belong to no container, and what caches keep, lie in a state
+// directory of this machine, and go into pods and come out of them as streams.
+//
+// In a pod midge-agent is the first process (package agent/pod), brought there by an
+// init container. It is spoken with over the API server, by the pod's exec
+// subresource: nothing has to reach anything else. Scheduling, healing and balancing
+// are the cluster's; the worker says what that says.
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"midge/agent/pod"
+	"midge/runtime"
+)
+
+// Options are a Worker's settings.
+type Options struct {
+	// Name is the worker's, unique in its pool, and among those that share a namespace.
+	Name string
+	// StateDir is where volumes and caches are kept. It is made when it is not there,
+	// and is for one Worker at a time.
+	StateDir string
+	// Kubeconfig is the file that says how to reach the cluster; "" is the cluster
+	// that this program runs in.
+	Kubeconfig string
+	// Namespace is where pods are made; "" is the one that the kubeconfig, or this
+	// program's own pod, is in.
+	Namespace string
+	// AgentImage is the image of the init container, which has the program /midge-agent.
+	AgentImage string
+	// DefaultImage is what runs a container whose image is this machine's; "" refuses those.
+	DefaultImage string
+	// PodTemplate is a pod, as YAML or JSON, that is merged over each that is made.
+	PodTemplate []byte
+	// Security is what the Pod Security Standards call what pods may do; "" is SecurityRestricted.
+	Security Security
+	// StartTimeout is how long a pod may take to start; 0 is DefaultStartTimeout.
+	StartTimeout time.Duration
+	// Deadline is how long a pod may live, whatever becomes of the server; 0 is DefaultDeadline.
+	Deadline time.Duration
+	// Limits are those of containers that ask for none. Pids are the kubelets' to limit.
+	Limits runtime.Limits
+
+	Tags           []string
+	Team           string
+	MaxActiveTasks int
+}
+
+// Security is a profile of the Pod Security Standards. Containers that are privileged
+// have none.
+type Security string
+
+const (
+	// SecurityRestricted has processes run as one user who is not root.
+	SecurityRestricted Security = "restricted"
+	// SecurityBaseline has them run as the image's user, or as any when that is root.
+	SecurityBaseline Security = "baseline"
+)
+
+const (
+	DefaultStartTimeout = 10 * time.Minute
+	DefaultDeadline     = 24 * time.Hour
+)
+
+// A Worker is a runtime.Worker of a cluster.
+type Worker struct {
+	options Options
+	started time.Time
+	config  *rest.Config
+	client  typedv1.CoreV1Interface
+	volumes *store
+	caches  *store
+
+	mu       sync.Mutex
+	creating map[string]chan struct{} // closed when a container of that handle is made, or is not
+	clients  map[string]*pod.Client   // by pod
+	ended    map[string]bool          // pods whose task has ended
+}
+
+var _ runtime.Worker = (*Worker)(nil)
+
+// New gives the worker of a namespace. The error says what keeps it from being used.
+func New(ctx context.Context, options Options) (*Worker, error) {
+	if options.StartTimeout == 0 {
+		options.StartTimeout = DefaultStartTimeout
+	}
+	if options.Deadline == 0 {
+		options.Deadline = DefaultDeadline
+	}
+	switch options.Security {
+	case "":
+		options.Security = SecurityRestricted
+	case SecurityRestricted, SecurityBaseline:
+	default:
+		return nil, fmt.Errorf("%q is no pod security: it is %s or %s", options.Security, SecurityRestricted, SecurityBaseline)
+	}
+	if options.AgentImage == "" {
+		return nil, errors.New("there is no image with midge-agent: name it as agent_image")
+	}
+	if err := checkTemplate(options.PodTemplate); err != nil {
+		return nil, err
+	}
+	config, namespace, err := clusterConfig(options.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if options.Namespace == "" {
+		options.Namespace = namespace
+	}
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("use the kubeconfig: %w", err)
+	}
+	w := &Worker{
+		options:  options,
+		started:  time.Now(),
+		config:   config,
+		client:   clientset.CoreV1(),
+		creating: make(map[string]chan struct{}),
+		clients:  make(map[string]*pod.Client),
+		ended:    make(map[string]bool),
+	}
+	if w.volumes, err = openStore(filepath.Join(options.StateDir, "volumes")); err != nil {
+		return nil, err
+	}
+	if w.caches, err = openStore(filepath.Join(options.StateDir, "caches")); err != nil {
+		return nil, err
+	}
+	if _, err := w.pods(ctx); err != nil {
+		return nil, err
+	}
+	return w, w.sweepSecrets(ctx)
+}
+
+// Limits of requests to the API server, by this program: its own limits are for all.
+const (
+	requestsPerSecond = 100
+	requestsAtOnce    = 200
+)
+
+// requestTimeout is how long the API server may take for an answer that is no stream.
+const requestTimeout = 30 * time.Second
+
+// clusterConfig gives how to reach the cluster, and the namespace that goes with it.
+func clusterConfig(kubeconfig string) (*rest.Config, string, error) {
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}
+	if kubeconfig == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return nil, "", errors.New("this is no pod of a cluster: say by --kubeconfig how to reach one")
+	}
+	from := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{})
+	config, err := from.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("find out how to reach the cluster: %w", err)
+	}
+	namespace, _, err := from.Namespace()
+	if err != nil {
+		return nil, "", fmt.Errorf("find out the namespace: %w", err)
+	}
+	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
+	return config, namespace, nil
+}
+
+// Close lets go of what the worker has open. Pods and what runs in them go on.
+func (w *Worker) Close() {
+	w.mu.Lock()
+	clients := w.clients
+	w.clients = make(map[string]*pod.Client)
+	w.mu.Unlock()
+	for _, client := range clients {
+		client.Close()
+	}
+}
+
+// Name implements runtime.Worker.
+func (w *Worker) Name() string { return w.options.Name }
+
+// pods lists the pods of the worker's containers, but those that are being deleted.
+func (w *Worker) pods(ctx context.Context) ([]corev1.Pod, error) { return w.podsWith(ctx, nil) }
+
+func (w *Worker) podsWith(ctx context.Context, more labels.Set) ([]corev1.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	selector := labels.Merge(labels.Set{labelWorker: labelValue(w.Name())}, more)
+	list, err := w.client.Pods(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of namespace %s: %w", w.options.Namespace, explainRequest(err))
+	}
+	var pods []corev1.Pod
+	for _, p := range list.Items {
+		if p.DeletionTimestamp == nil {
+			pods = append(pods, p)
+		}
+	}
+	return pods, nil
+}
+
+// findPod gives the pod of a container, or a *runtime.NotFoundError.
+func (w *Worker) findPod(ctx context.Context, handle string) (*corev1.Pod, error) {
+	notFound := &runtime.NotFoundError{Kind: "container", Name: handle}
+	if !validHandle(handle) {
+		return nil, notFound
+	}
+	pods, err := w.podsWith(ctx, labels.Set{labelContainer: digest(handle)})
+	if err != nil {
+		return nil, err
+	}
+	if len(pods) == 0 {
+		return nil, notFound
+	}
+	return &pods[0], nil
+}
+
+// LookupContainer implements runtime.Worker.
+func (w *Worker) LookupContainer(ctx context.Context, handle string) (runtime.Container, error) {
+	found, err := w.findPod(ctx, handle)
+	if err != nil {
+		return nil, err
+	}
+	return w.container(found)
+}
+
+// Containers implements runtime.Worker. Those that are being made are among them.
+func (w *Worker) Containers(ctx context.Context) ([]string, error) {
+	pods, err := w.pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	handles := make([]string, 0, len(pods))
+	for _, p := range pods {
+		handles = append(handles, p.Annotations[annotationContainer])
+	}
+	return handles, nil
+}
+
+// Info implements runtime.Worker.
+func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
+	pods, err := w.pods(ctx)
+	if err != nil {
+		return runtime.WorkerInfo{}, err
+	}
+	volumes, err := w.volumesOf(pods)
+	if err != nil {
+		return runtime.WorkerInfo{}, err
+	}
+	return runtime.WorkerInfo{
+		Runtime:        "kubernetes",
+		Platform:       "linux",
+		Tags:           w.options.Tags,
+		Team:           w.options.Team,
+		State:          "running",
+		StartTime:      w.started,
+		Containers:     len(pods),
+		Volumes:        len(volumes),
+		ActiveTasks:    w.activeTasks(ctx, pods),
+		MaxActiveTasks: w.options.MaxActiveTasks,
+		Remote:         true,
+	}, nil
+}
+
+// activeTasks counts the pods whose task runs.
+func (w *Worker) activeTasks(ctx context.Context, pods []corev1.Pod) int {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	active := make(chan struct{}, len(pods))
+	for _, p := range pods {
+		w.mu.Lock()
+		done := w.ended[p.Name]
+		w.mu.Unlock()
+		if done || p.Status.Phase != corev1.PodRunning {
+			continue
+		}
+		all.Go(func() {
+			// A pod that cannot be asked is not known to run anything.
+			client := w.podClient(p.Annotations[annotationContainer], p.Name)
+			if _, err := client.Process(ctx, runtime.TaskProcessID); err != nil {
+				return
+			}
+			ended, err := client.Ended(ctx, runtime.TaskProcessID)
+			switch {
+			case err != nil:
+			case ended:
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.ended[p.Name] = true
+			default:
+				active <- struct{}{}
+			}
+		})
+	}
+	all.Wait()
+	return len(active)
+}
+
+// podClient gives the client for a pod of that name.
+func (w *Worker) podClient(handle, name string) *pod.Client {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	client := w.clients[name]
+	if client == nil {
+		client = pod.NewClient(w.dialer(handle, name))
+		w.clients[name] = client
+	}
+	return client
+}
+
+// forget lets go of what is known of a pod that is gone.
+func (w *Worker) forget(name string) {
+	w.mu.Lock()
+	client := w.clients[name]
+	delete(w.clients, name)
+	delete(w.ended, name)
+	w.mu.Unlock()
+	if client != nil {
+		client.Close()
+	}
+}

@@ -1,0 +1,64 @@
+package endtoend
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"midge/test/cluster"
+)
+
+// A cluster is a worker like another: what a user does is unchanged.
+func TestKubernetes(t *testing.T) {
+	t.Parallel() // the cluster may be another package's for a while
+	node, err := cluster.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := node.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := startServer(t, "--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", "default",
+		"--agent-image", cluster.Agent, "--worker-name", "cluster")
+	const image = "image_resource: {type: registry-image, source: {repository: busybox, tag: test}}\n"
+
+	s.midge("workers").want(t, 0, "cluster", "running")
+	s.midge("execute", "-c", s.script("no-image", "true", "")).want(t, 2, "is a cluster, which has no system of its own", "image_resource")
+
+	s.write(map[string]string{"src/hello": "hello from here\n"})
+	task := s.script("task", `cat src/hello; echo made > out/file; echo x >> cache/runs; wc -l < cache/runs`,
+		image+"inputs: [{name: src}]\noutputs: [{name: out}]\ncaches: [{path: cache}]\n")
+	s.midge("execute", "-c", task, "-i", "src=src", "-o", "out=out").want(t, 0, "hello from here\n1\n")
+	s.wantFile("out/file", "made\n")
+	s.midge("execute", "-c", task, "-i", "src=src", "-o", "out=out").want(t, 0, "hello from here\n2\n", "nothing sent")
+
+	failing := s.script("failing", "echo kept > file; exit 3", image)
+	r := s.midge("execute", "-c", failing, "--json")
+	if r.status != 3 {
+		t.Fatalf("a task that fails: %+v", r)
+	}
+	r = s.midge("hijack", "--", "sh", "-c", "cat file; echo bad >&2; exit 7")
+	if r.status != 7 || r.stdout != "kept\n" || !strings.Contains(r.stderr, "bad") {
+		t.Errorf("a hijacked command: %+v", r)
+	}
+	s.midge("hijack", "--", "no-such-command").want(t, 255, "no-such-command")
+
+	// A server that is killed and comes back goes on where it was.
+	long := s.script("long", "echo begun; while [ ! -e open ]; do sleep 0.1; done; echo ended; exit 5", image)
+	s.midge("execute", "-c", long, "--background").want(t, 0)
+	eventually(t, "the task runs", func() error {
+		if r := s.midge("hijack", "-b", "5", "--", "true"); r.status != 0 {
+			return errors.New(r.stderr)
+		}
+		return nil
+	})
+	s.kill()
+	s.start()
+	s.midge("hijack", "-b", "5", "--", "touch", "open").want(t, 0)
+	if r := s.midge("watch", "-b", "5"); r.status != 5 || !strings.HasSuffix(r.stdout, "begun\nended\n") || strings.Count(r.stdout, "begun") != 1 {
+		t.Errorf("watch: %+v", r)
+	}
+	s.midge("usage", "-b", "5").want(t, 0, "cpu")
+}
