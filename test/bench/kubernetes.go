@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,14 +73,14 @@ func (b *bench) benchPod(ctx context.Context, task string, pods barePods) error 
 
 // benchPods measures many executes at once beside as many pods.
 func (b *bench) benchPods(ctx context.Context, task string, pods barePods, n int) error {
-	theirs, err := atOnce(n, func(i int) error {
+	theirs, err := atOnce(n, n, func(i int) error {
 		_, err := pods.run(ctx, fmt.Sprintf("many-%d", i))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	ours, err := atOnce(n, func(int) error {
+	ours, err := atOnce(n, n, func(int) error {
 		_, err := timed(b.midge(ctx, "execute", "-c", task))
 		return err
 	})
@@ -90,18 +89,6 @@ func (b *bench) benchPods(ctx context.Context, task string, pods barePods, n int
 	}
 	b.compare(fmt.Sprintf("%d executes at once in a cluster, none lost", n), ours, fmt.Sprintf("%d pods", n), theirs, "<= 1.3 x")
 	return nil
-}
-
-// atOnce does something so many times at once, and says how long all of it took.
-func atOnce(n int, do func(i int) error) (time.Duration, error) {
-	start := time.Now()
-	errs := make([]error, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { errs[i] = do(i) })
-	}
-	all.Wait()
-	return time.Since(start), errors.Join(errs...)
 }
 
 // barePods are pods that nobody but Kubernetes runs.
