@@ -30,6 +30,8 @@ type Options struct {
 	CanLimitMemory bool
 	// CanLimitPids tells that a container's limit of processes is enforced.
 	CanLimitPids bool
+	// CanLimitOpenFiles tells that a container's limit of open files is enforced.
+	CanLimitOpenFiles bool
 
 	// Reopen gives what a server that was started anew has in place of a worker:
 	// one on the same state, the other having gone without a word. Nil has the
