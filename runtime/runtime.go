@@ -155,6 +155,7 @@ type Limits struct {
 	CPUShares uint64 // 1024 is one full weight
 	Memory    uint64 // bytes
 	Pids      int64  // not bounded on a worker that cannot
+	OpenFiles uint64 // of a process; a worker gives no more than it has itself
 }
 
 // Input mounts an artifact, copy-on-write: what the container writes there nobody else sees.

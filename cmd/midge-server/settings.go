@@ -90,6 +90,7 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.Uint64Var(&s.server.DefaultLimits.CPUShares, "default-task-cpu-limit", 0, "CPU `shares` of a task that sets none; 1024 is one full weight, 0 no limit")
 	flags.Var((*memoryValue)(&s.server.DefaultLimits.Memory), "default-task-memory-limit", "`memory` of a task that sets none, as in 2GB; 0 for no limit")
 	flags.Int64Var(&s.server.DefaultLimits.Pids, "default-task-pids-limit", 0, "most `processes` and threads of a task; 0 for no limit")
+	flags.Uint64Var(&s.server.DefaultLimits.OpenFiles, "default-task-open-files-limit", 0, "most `files` that a process of a task has open, no more than this server may; 0 for that")
 	flags.Uint64Var(&s.server.MaxLimits.CPUShares, "max-task-cpu-limit", 0, "most CPU `shares` that a task may set; 0 for no limit")
 	flags.Var((*memoryValue)(&s.server.MaxLimits.Memory), "max-task-memory-limit", "most `memory` that a task may set; 0 for no limit")
 }

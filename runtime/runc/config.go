@@ -2,6 +2,7 @@ package runc
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -55,6 +56,10 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 	if err != nil {
 		return nil, err
 	}
+	rlimits, err := w.rlimits(spec)
+	if err != nil {
+		return nil, err
+	}
 	config := &specs.Spec{
 		Version: "1.0.2",
 		Process: &specs.Process{
@@ -66,6 +71,7 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 				Effective: capabilities,
 				Permitted: capabilities,
 			},
+			Rlimits: rlimits,
 		},
 		Root:     &specs.Root{Path: s.rootfs()},
 		Hostname: hostname(spec),
@@ -92,6 +98,21 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 	config.Linux.Seccomp, err = seccompProfile(compat)
 	return config, err
+}
+
+// rlimits are those that a container is given. None is above this process's own: to
+// raise one takes a capability that not every server has.
+func (w *Worker) rlimits(spec runtime.ContainerSpec) ([]specs.POSIXRlimit, error) {
+	files := cmp.Or(spec.Limits.OpenFiles, w.options.Limits.OpenFiles)
+	if files == 0 {
+		return nil, nil
+	}
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		return nil, fmt.Errorf("read the limit of open files: %w", err)
+	}
+	files = min(files, own.Max)
+	return []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: files, Hard: files}}, nil
 }
 
 func hostname(spec runtime.ContainerSpec) string {

@@ -43,5 +43,7 @@ func conform(t *testing.T, change ...func(*runc.Options)) {
 		CanLimitPids:   true,
 		CanCutOff:      true,
 		CanTellChanges: true,
+
+		CanLimitOpenFiles: true,
 	})
 }

@@ -35,6 +35,8 @@ type Options struct {
 	CanTellChanges bool
 	// CanCutOff tells that a container may be hermetic; where it may not, that is refused.
 	CanCutOff bool
+	// CanLimitOpenFiles tells that a container's limit of open files is enforced.
+	CanLimitOpenFiles bool
 
 	// Reopen gives what a server that was started anew has in place of a worker:
 	// one on the same state, the other having gone without a word. Nil has the

@@ -191,6 +191,14 @@ var processTests = map[string]func(*suite, *testing.T){
 			t.Error("100 processes began where 20 may be")
 		}
 	},
+	"TooManyOpenFiles": func(s *suite, t *testing.T) {
+		if !s.options.CanLimitOpenFiles {
+			return
+		}
+		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Limits.OpenFiles = 64 })
+		done := run(t, container, script("files", `ulimit -Sn; ulimit -Hn; (ulimit -n 65) 2>/dev/null || echo kept`))
+		equal(t, "the limits", done.stdout, "64\n64\nkept\n")
+	},
 }
 
 // checkUsage requires a process to have usage, with samples, or to have none.
