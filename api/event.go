@@ -167,6 +167,15 @@ type HijackEvent struct {
 	Message    string `json:"message,omitempty"`
 }
 
+// Codes of causes.
+const (
+	CauseMemory    = "out_of_memory"
+	CauseTimeout   = "timeout"
+	CauseAborted   = "aborted"
+	CauseKilled    = "killed" // by a signal that was none of midge's
+	CauseProcesses = "too_many_processes"
+)
+
 // CauseEvent tells why a step did not succeed, in one sentence. Code is the same
 // for the same cause, for programs.
 type CauseEvent struct {

@@ -15,6 +15,7 @@ import (
 
 	"midge/api"
 	"midge/client"
+	"midge/trace"
 )
 
 // Execution is a request whose task file is read and whose inputs and outputs are
@@ -118,7 +119,10 @@ func (e *Execution) start(ctx context.Context, c *client.Client, abort <-chan st
 }
 
 // create creates the build, in the pipeline whose job's inputs it has.
-func (e *Execution) create(ctx context.Context, c *client.Client, info api.Info, artifacts map[string]int) (api.Build, error) {
+func (e *Execution) create(ctx context.Context, c *client.Client, info api.Info, artifacts map[string]int) (build api.Build, err error) {
+	// What becomes of the build is below it, and is what people look for.
+	ctx, span := trace.StartSpan(ctx, "create build", trace.Debug)
+	defer func() { span.End(err) }()
 	plan := e.plan(info, artifacts)
 	if e.request.job != nil {
 		return c.CreatePipelineBuild(ctx, e.request.job.pipeline, plan)

@@ -7,6 +7,7 @@ import (
 
 	"midge/api"
 	"midge/client"
+	"midge/trace"
 )
 
 // Outcome is what became of a build.
@@ -45,8 +46,11 @@ func (o Outcome) ExitStatus() int {
 
 // Follow tells all events of a build, from its first, until the build has ended. Events
 // of kinds that are not known are passed over. When ctx is done its cause is the error.
-func Follow(ctx context.Context, c *client.Client, build int, observe func(Happened)) (Outcome, error) {
-	outcome := Outcome{BuildID: build, TaskStatus: -1}
+func Follow(ctx context.Context, c *client.Client, build int, observe func(Happened)) (outcome Outcome, err error) {
+	// It takes as long as the build, whose own spans tell more.
+	ctx, span := trace.StartSpan(ctx, "watch", trace.Debug)
+	defer func() { span.End(err) }()
+	outcome = Outcome{BuildID: build, TaskStatus: -1}
 	for event, err := range c.Events(ctx, build, "") {
 		if err != nil {
 			return outcome, err

@@ -16,6 +16,7 @@ import (
 
 	"midge/artifacts"
 	"midge/artifacts/ignore"
+	"midge/trace"
 )
 
 // Ignored is a path that was left out, with all that is below it.
@@ -61,7 +62,14 @@ func (e *ChangedError) Error() string {
 }
 
 // Scan makes a tree of the directory dir.
-func Scan(ctx context.Context, dir string, options Options) (*Tree, error) {
+func Scan(ctx context.Context, dir string, options Options) (tree *Tree, err error) {
+	ctx, span := trace.StartSpan(ctx, "walk")
+	defer func() {
+		if err == nil {
+			span.Set(trace.Files(tree.Files), trace.Bytes(tree.Bytes), trace.Digest(tree.Root.String()))
+		}
+		span.End(err)
+	}()
 	top, err := openTop(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open directory %q: %w", dir, err)
@@ -77,11 +85,13 @@ func Scan(ctx context.Context, dir string, options Options) (*Tree, error) {
 	}
 	root := &directory{}
 	w.queue.push(func() error { return w.directory(root, newSharedDir(top), options.Scope) })
-	if err := w.queue.run(ctx); err != nil {
+	err = w.queue.run(ctx)
+	w.endReading(err)
+	if err != nil {
 		return nil, err
 	}
 	w.link()
-	tree := &Tree{top: root, lists: w.lists}
+	tree = &Tree{top: root, lists: w.lists}
 	tree.encode()
 	slices.SortFunc(w.ignored, func(a, b Ignored) int { return artifacts.ComparePaths(a.Path, b.Path) })
 	tree.Ignored = w.ignored

@@ -12,6 +12,7 @@ import (
 
 	"midge/artifacts"
 	"midge/artifacts/ignore"
+	"midge/trace"
 )
 
 // info is what lstat tells.
@@ -49,6 +50,12 @@ type walk struct {
 	queue   *queue
 	cache   *cacheRun // nil without a cache
 	read    struct{ files, bytes atomic.Int64 }
+	// reading is the span in which files are read, from the first one on; beside the
+	// walk, for both take their turns on all cores.
+	reading struct {
+		begin sync.Once
+		span  trace.Span
+	}
 
 	mu      sync.Mutex
 	groups  map[fileID][]groupMember
@@ -243,6 +250,7 @@ func (w *walk) queueChildren(d *directory, handle *sharedDir, scopes []ignore.Sc
 
 // readFiles finds the digests of files of d by reading them.
 func (w *walk) readFiles(d *directory, handle *dir, files []int) error {
+	w.reading.begin.Do(func() { _, w.reading.span = trace.StartSpan(w.ctx, "hash") })
 	reader := readers.Get().(*contentReader)
 	defer readers.Put(reader)
 	for _, index := range files {
@@ -254,6 +262,12 @@ func (w *walk) readFiles(d *directory, handle *dir, files []int) error {
 		}
 	}
 	return nil
+}
+
+// endReading ends the span of the reading, if there was any, once nobody reads any more.
+func (w *walk) endReading(err error) {
+	w.reading.span.Set(trace.Files(w.read.files.Load()), trace.Bytes(w.read.bytes.Load()))
+	w.reading.span.End(err)
 }
 
 func (w *walk) readFile(d *directory, handle *dir, index int, reader *contentReader) error {

@@ -51,7 +51,7 @@ func Send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 }
 
 func send(ctx context.Context, remote *Remote, dir string, options SendOptions) (Receipt, []byte, error) {
-	tree, err := hashInput(ctx, dir, options)
+	tree, err := scanInput(ctx, dir, options)
 	if err != nil {
 		return Receipt{}, nil, err
 	}
@@ -73,17 +73,7 @@ func send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 	return s.receipt, created, err
 }
 
-// hashInput walks the directory and finds the digests of what is in it.
-func hashInput(ctx context.Context, dir string, options SendOptions) (_ *scan.Tree, err error) {
-	ctx, span := trace.StartSpan(ctx, "hash")
-	defer func() { span.End(err) }()
-	tree, err := scanInput(ctx, dir, options)
-	if err == nil {
-		span.Set(trace.Files(tree.Files), trace.Bytes(tree.Bytes), trace.Digest(tree.Root.String()))
-	}
-	return tree, err
-}
-
+// scanInput walks the directory and finds the digests of what is in it.
 func scanInput(ctx context.Context, dir string, options SendOptions) (*scan.Tree, error) {
 	scanning := scan.Options{IncludeGit: options.IncludeGit}
 	if options.Progress != nil {
@@ -133,7 +123,7 @@ func (s *sender) send(ctx context.Context) ([]byte, error) {
 	confirmed := false
 	for range maxRounds {
 		s.receipt.Requests++
-		created, lacks, err := s.remote.tree(ctx, s.tree.Root, s.options.Query)
+		created, lacks, err := s.negotiate(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +137,7 @@ func (s *sender) send(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 		if len(trees) > 0 {
-			if err := s.sendTrees(ctx, trees); err != nil {
+			if err := s.sendPacks(ctx, func(ctx context.Context) error { return s.sendTrees(ctx, trees) }); err != nil {
 				return nil, err
 			}
 			continue
@@ -165,11 +155,35 @@ func (s *sender) send(ctx context.Context) ([]byte, error) {
 			}
 			confirmed = true
 		}
-		if err := s.sendContents(ctx, contents); err != nil {
+		if err := s.sendPacks(ctx, func(ctx context.Context) error { return s.sendContents(ctx, contents) }); err != nil {
 			return nil, err
 		}
 	}
 	return nil, errNotSettled
+}
+
+// negotiate asks the server to name the tree, which says what it lacks of it.
+func (s *sender) negotiate(ctx context.Context) (created []byte, lacks *lacking, err error) {
+	ctx, span := trace.StartSpan(ctx, "negotiate")
+	defer func() { span.End(err) }()
+	return s.remote.tree(ctx, s.tree.Root, s.options.Query)
+}
+
+// sendPacks has packs be sent, and says how much that was.
+func (s *sender) sendPacks(ctx context.Context, send func(context.Context) error) (err error) {
+	ctx, span := trace.StartSpan(ctx, "send")
+	before := s.sentCompressed()
+	defer func() {
+		span.Set(trace.Bytes(s.sentCompressed() - before))
+		span.End(err)
+	}()
+	return send(ctx)
+}
+
+func (s *sender) sentCompressed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.receipt.SentCompressed
 }
 
 func (s *sender) confirm(ctx context.Context, contents *contents) error {

@@ -36,6 +36,11 @@ func (l *buildLog) happened(h execute.Happened) {
 		l.say(data.Time, bold, "waiting:", data.Reason)
 	case api.ErrorEvent:
 		l.say(0, red, terminal.Text(strings.TrimSpace(data.Message)), "")
+	case api.CauseEvent:
+		// Other causes are in the task's output.
+		if data.Code == api.CauseTimeout || data.Code == api.CauseAborted {
+			l.say(data.Time, red, data.Message, "")
+		}
 	case api.StatusEvent:
 		if data.Status.Finished() {
 			l.say(data.Time, statusStyle(data.Status), string(data.Status), "")

@@ -137,7 +137,9 @@ func (w *Worker) prepare(ctx context.Context, spec runtime.ContainerSpec, s *sta
 }
 
 // launch brings up the container in dir, in a network namespace if it is given one.
-func (w *Worker) launch(ctx context.Context, dir string, privileged bool, namespace *network.Namespace) error {
+func (w *Worker) launch(ctx context.Context, dir string, privileged bool, namespace *network.Namespace) (err error) {
+	ctx, span := trace.StartSpan(ctx, "launch container")
+	defer func() { span.End(err) }()
 	var namespaces agent.Namespaces
 	if !privileged {
 		namespaces.Users = w.users.file
@@ -181,8 +183,12 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.I
 
 // prepareVolumes makes the directories of inputs, outputs and caches, and puts them
 // on the stage.
-func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec, s *stage) ([]volume, error) {
-	var all []volume
+func (w *Worker) prepareVolumes(ctx context.Context, spec runtime.ContainerSpec, s *stage) (all []volume, err error) {
+	if len(spec.Inputs)+len(spec.Outputs)+len(spec.Caches) > 0 {
+		var span trace.Span
+		ctx, span = trace.StartSpan(ctx, "create volumes")
+		defer func() { span.End(err) }()
+	}
 	add := func(v volume, err error) error {
 		if err == nil {
 			all = append(all, v)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"go.opentelemetry.io/otel/attribute"
 
 	"midge/runtime"
 	"midge/runtime/runc/image"
@@ -19,19 +18,16 @@ import (
 
 // pull fetches an image from its registry, as far as it is not here, and keeps it
 // for the container.
-func (w *Worker) pull(ctx context.Context, spec runtime.ContainerSpec) (_ *image.Image, err error) {
+func (w *Worker) pull(ctx context.Context, spec runtime.ContainerSpec) (*image.Image, error) {
 	registry := spec.Image.Registry
 	source, err := image.ParseSource(registry.Type, registry.Source, registry.Version)
 	if err != nil {
 		return nil, &runtime.SpecError{Message: err.Error()}
 	}
-	ctx, span := trace.StartSpan(ctx, "runtime.image_fetch", attribute.String("container.image.name", source.String()))
-	defer func() { span.End(err) }()
 	fetched, err := w.images.Pull(ctx, source, reportPull(spec, source.String()))
 	if err != nil {
 		return nil, fmt.Errorf("fetch image %s: %w", source, err)
 	}
-	span.Set(attribute.String("oci.manifest.digest", fetched.Digest))
 	w.hold(spec.Handle, fetched.Release)
 	return fetched, nil
 }
@@ -56,7 +52,7 @@ func reportPull(spec runtime.ContainerSpec, name string) func(image.Progress) {
 
 // load takes the image that an artifact has in it.
 func (w *Worker) load(ctx context.Context, spec runtime.ContainerSpec, dir string) (_ *image.Image, err error) {
-	ctx, span := trace.StartSpan(ctx, "runtime.image_load", attribute.String("artifact", spec.Image.Artifact.Handle()))
+	ctx, span := trace.StartSpan(ctx, "load image", trace.Digest(spec.Image.Artifact.Handle()))
 	defer func() { span.End(err) }()
 	source, err := w.imageDir(ctx, spec, dir)
 	if err != nil {
@@ -69,6 +65,7 @@ func (w *Worker) load(ctx context.Context, spec runtime.ContainerSpec, dir strin
 	if err != nil {
 		return nil, err
 	}
+	span.Set(trace.ImageDigest(loaded.Digest))
 	w.hold(spec.Handle, loaded.Release)
 	return loaded, nil
 }

@@ -262,7 +262,7 @@ func tell(t testing.TB, events []eventlog.Event) string {
 		case api.WaitingEvent:
 			line = fmt.Sprintf("waiting %d", e.Ahead)
 		case api.CauseEvent:
-			if e.Code == causeAborted || e.Code == causeTimeout {
+			if e.Code == api.CauseAborted || e.Code == api.CauseTimeout {
 				continue // see TestWhatInterruptsATaskIsTold
 			}
 			line = e.Origin.ID + " cause " + e.Code

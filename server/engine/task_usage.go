@@ -10,15 +10,6 @@ import (
 	"midge/usage"
 )
 
-// Codes of causes, for programs.
-const (
-	causeMemory    = "out_of_memory"
-	causeTimeout   = "timeout"
-	causeAborted   = "aborted"
-	causeKilled    = "killed"
-	causeProcesses = "too_many_processes"
-)
-
 // measure takes down what the process used. That it is not known is no reason for a
 // task to fail.
 func (t *task) measure(process runtime.Process, worker string, status runtime.ExitStatus) {
@@ -62,16 +53,16 @@ func (t *task) explain(interruption error, status runtime.ExitStatus) []eventlog
 	if ending.Usage.ResourceUsage.Limits == nil {
 		ending.Usage.ResourceUsage.Limits = t.usageLimits()
 	}
-	code := causeKilled
+	code := api.CauseKilled
 	switch {
 	case status.OOMKilled:
-		code = causeMemory
+		code = api.CauseMemory
 	case errors.Is(interruption, errTimeout):
-		code, ending.Timeout = causeTimeout, t.timeLimit()
+		code, ending.Timeout = api.CauseTimeout, t.timeLimit()
 	case interruption != nil:
-		code, ending.Aborted, ending.AbortedBy = causeAborted, true, t.abortedBy()
+		code, ending.Aborted, ending.AbortedBy = api.CauseAborted, true, t.abortedBy()
 	case status.Signal == "" && status.Code != 0:
-		code = causeProcesses
+		code = api.CauseProcesses
 	}
 	message := ending.Explain()
 	if message == "" {

@@ -84,14 +84,14 @@ func TestWhatInterruptsATaskIsTold(t *testing.T) {
 	s.abort(build.ID)
 	_, events := s.finished(build.ID)
 	_, causes := usageOf(t, events)
-	if len(causes) != 1 || causes[0].Code != causeAborted || !strings.Contains(causes[0].Message, "aborted the build") {
+	if len(causes) != 1 || causes[0].Code != api.CauseAborted || !strings.Contains(causes[0].Message, "aborted the build") {
 		t.Errorf("the causes of an aborted task are %+v", causes)
 	}
 
 	const limit = 5 * time.Second
 	_, events = s.run(`{"timeout":{"duration":"` + limit.String() + `","step":` + forever("b") + `}}`)
 	_, causes = usageOf(t, events)
-	if len(causes) != 1 || causes[0].Code != causeTimeout || !strings.Contains(causes[0].Message, limit.String()) {
+	if len(causes) != 1 || causes[0].Code != api.CauseTimeout || !strings.Contains(causes[0].Message, limit.String()) {
 		t.Errorf("the causes of a task that took too long are %+v", causes)
 	}
 }

@@ -52,7 +52,12 @@ func (t *task) claim(ctx context.Context, row *state.Step, spec runtime.Containe
 
 func (t *task) selectWorker(ctx context.Context, spec runtime.ContainerSpec) (claim *runtime.Claim, err error) {
 	ctx, span := trace.StartSpan(ctx, "select worker")
-	defer func() { span.End(err) }()
+	defer func() {
+		if err == nil {
+			span.Set(trace.Worker(claim.Name()))
+		}
+		span.End(err)
+	}()
 	request := runtime.WorkerRequest{
 		Platform: t.config.Platform,
 		Tags:     t.plan.Task.Tags,

@@ -11,10 +11,10 @@ func TestUsageOnTheUnifiedHierarchy(t *testing.T) {
 	program := BuildTest(t, "./usage")
 	directory := filepath.Join(Source(), "usage")
 	machine := Machine{Files: []string{program}, Directories: []string{filepath.Join(directory, "testdata")}, Dir: directory}
-	output := machine.Run(t, program, "-test.v", "-test.run", "^Test(Real|Sample|System|Recent)", "-disk", "/disk")
+	output := machine.Run(t, program, "-test.v", "-test.run", "^Test(Real|Sample|System|Recent|Brief)", "-disk", "/disk")
 	for _, want := range []string{"--- PASS: TestRealCPU", "--- PASS: TestRealMemory", "--- PASS: TestRealDisk",
 		"--- PASS: TestRealProcesses", "--- PASS: TestRealNetworkOfItsOwn", "--- PASS: TestRealPressure",
-		"--- PASS: TestRealOOMKillIsExplained", "--- PASS: TestSampleOfARemovedGroupFails"} {
+		"--- PASS: TestRealOOMKillIsExplained", "--- PASS: TestSampleOfARemovedGroupFails", "--- PASS: TestBriefSample"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the machine did not print %q", want)
 		}

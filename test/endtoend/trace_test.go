@@ -42,7 +42,7 @@ func TestTraceAndUsage(t *testing.T) {
 i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done
 cp src/a.txt out/`, "inputs: [{name: src}]\noutputs: [{name: out}]\n")
 	r := s.midge("execute", "-c", task, "-i", "src=src", "-o", "out=out", "--trace", "--usage")
-	r.want(t, 0, "critical path", "execute", "config", "upload src", "hash", "build", "task one-off", "create", "run", "exit 0", "download out",
+	r.want(t, 0, "critical path", "execute", "config", "upload src", "walk", "hash", "negotiate", "send", "build 1", "task one-off", "create", "run", "exit 0", "download out",
 		"this command", "slowest part: run, ")
 
 	used := s.usageOf("1")
@@ -57,9 +57,11 @@ cp src/a.txt out/`, "inputs: [{name: src}]\noutputs: [{name: out}]\n")
 		t.Errorf("the step went from %v to %v", used.Steps[0].Started, used.Steps[0].Ended)
 	}
 
-	s.midge("trace", "1").want(t, 0, "task one-off", "run")
-	s.midge("execute", "-c", task, "-i", "src=src", "--trace").want(t, 0)
-	s.midge("trace", "--compare", "1", "2").want(t, 0, "span", "change", "run")
+	s.midge("trace", "1").want(t, 0, "build 1", "task one-off", "run")
+	// What is for those who ask for all is there, and not in their way.
+	r = s.midge("execute", "-c", task, "-i", "src=src", "--trace", "--verbose")
+	r.want(t, 0, "create build", "watch", "POST /api/v1/", "INSERT builds", "COMMIT")
+	s.midge("trace", "--compare", "1", "2").want(t, 0, "A  build", "span", "change", "run", "unchanged:")
 	s.midge("usage", "1").want(t, 0, "task one-off", "cpu ")
 }
 
@@ -88,18 +90,6 @@ func TestTraceOfAFailure(t *testing.T) {
 	}
 	s.midge("builds", "--team", "no-such", "--trace").want(t, 1, "builds", "no-such")
 	s.midge("status", "-t", "unix://"+s.path("no.sock"), "--trace").want(t, 1, "status")
-}
-
-// A task that is killed for memory says which limit it met, how much it had, and what would help.
-func TestKilledForMemory(t *testing.T) {
-	s := startServer(t)
-	task := s.script("task", `x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done`, "container_limits: {memory: 64MB}\n")
-	r := s.midge("execute", "-c", task, "--usage")
-	r.want(t, 137, "killed for memory", "limit of 64 MB", "peak ", "container_limits.memory", "of 64 MB")
-	sample := last(t, s.usageOf("1").Steps[0])
-	if sample.MemoryStat == nil || sample.MemoryStat.OomKillEvents == nil || *sample.MemoryStat.OomKillEvents == 0 {
-		t.Errorf("the sample knows of no kill: %+v", sample.MemoryStat)
-	}
 }
 
 // A hijack session has a span on both sides, and is told what its own processes used.

@@ -90,7 +90,8 @@ func changes(a, b *tree) []change {
 type comparison struct{ picture }
 
 func (c *comparison) heading(name string, t *tree) {
-	root := t.roots[0]
+	// Without the command's own spans there may be those of requests before the build's.
+	root := slices.MaxFunc(t.roots, func(a, b *node) int { return cmp.Compare(a.duration(), b.duration()) })
 	c.line(fmt.Sprintf("%s  %s  %s  %s  trace %s", name, c.text(root.name), formatWords(t.wall), root.from.UTC().Format(time.DateTime), root.span.TraceID))
 }
 

@@ -108,7 +108,9 @@ func countRows(siblings []*node, least time.Duration) int {
 	rows, light := 0, 0
 	for _, n := range siblings {
 		if n.weight() < least {
-			light = 1
+			if n.kind != gap {
+				light = 1
+			}
 			continue
 		}
 		rows += 1 + countRows(n.children, least)
@@ -124,6 +126,9 @@ func foldLight(parent *node, siblings []*node, least time.Duration) []*node {
 			n.children = foldLight(n, n.children, least)
 			kept = append(kept, n)
 			continue
+		}
+		if n.kind == gap {
+			continue // it stands for no span, and is not worth a row
 		}
 		if fold == nil {
 			fold = &node{kind: rest, parent: parent, from: n.from, to: n.to}

@@ -24,7 +24,7 @@ const maxDepth = 8
 func (t *tree) layout(options Options) layout {
 	widest := 0
 	for _, row := range t.rows() {
-		widest = max(widest, 3*len(row.lasts)+displayWidth(row.name))
+		widest = max(widest, 3*len(row.lasts)+displayWidth(row.title()))
 	}
 	const duration = 7 // columns at the most
 	l := layout{
@@ -138,7 +138,7 @@ func (p *picture) row(r row) {
 	if r.critical {
 		mark = p.mark
 	}
-	name := pad(p.guides(r)+p.text(r.name), p.name, p.ellipsis)
+	name := pad(p.guides(r)+p.text(r.title()), p.name, p.ellipsis)
 	line := p.bar(r.node)
 	p.label(&line, r.node)
 	color := ""

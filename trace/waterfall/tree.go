@@ -105,6 +105,17 @@ func newNode(span *otlp.Span) *node {
 	return n
 }
 
+// title is what a node is called in a picture. Builds are told apart by their numbers,
+// which are no part of a span's name.
+func (n *node) title() string {
+	if n.kind == oneSpan && n.name == "build" && !n.task {
+		if id, ok := n.span.Attribute(trace.BuildKey); ok {
+			return n.name + " " + terminal.Line(id.AsString())
+		}
+	}
+	return n.name
+}
+
 // place puts a node below its parent, unless that is below it already.
 func (t *tree) place(n *node, index map[oteltrace.SpanID]*node) {
 	parent := index[n.span.ParentID]

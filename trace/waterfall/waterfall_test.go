@@ -83,7 +83,7 @@ func execution() []otlp.Span {
 	s.resource = onServer
 	served := s.kind(s.add(request, "POST /api/v1/builds", 0.271, 0.279, trace.Debug), oteltrace.SpanKindServer)
 	s.add(served, "INSERT builds", 0.272, 0.275, trace.Debug)
-	build := s.add(served, "build 12", 0.28, 8.31, trace.Build(12))
+	build := s.add(served, "build", 0.28, 8.31, trace.Build(12))
 	s.add(build, "wait for turn", 0.28, 0.68, trace.Reason("max-active-builds=4"))
 	task := s.add(build, "task one-off", 0.69, 8.3, trace.ExitStatus(0))
 	create := s.add(task, "create", 0.7, 0.8)
@@ -104,7 +104,7 @@ func failure() []otlp.Span {
 	execute := s.add(0, "execute", 0, 3)
 	s.fail(execute, "the task exited with status 2")
 	s.resource = onServer
-	build := s.add(execute, "build 13", 0.1, 2.9)
+	build := s.add(execute, "build", 0.1, 2.9, trace.Build(13))
 	task := s.add(build, "task test", 0.2, 2.8, trace.ExitStatus(2))
 	s.fail(task, "exit status 2")
 	run := s.add(task, "run", 0.4, 2.8)
@@ -119,8 +119,40 @@ func failure() []otlp.Span {
 	return s.all
 }
 
+// clocks is the trace of a command whose server's clock is 40 seconds behind, with a
+// gap in it and spans that were dropped.
+func clocks() []otlp.Span {
+	s := &spans{resource: onClient}
+	builds := s.add(0, "builds", 0, 1)
+	first := s.kind(s.add(builds, "GET /api/v1/info", 0.01, 0.11, trace.Debug), oteltrace.SpanKindClient)
+	second := s.kind(s.add(builds, "GET /api/v1/builds", 0.6, 0.9, trace.Debug), oteltrace.SpanKindClient)
+	s.resource = onServer
+	s.kind(s.add(first, "GET /api/v1/info", 0.02-40, 0.1-40, trace.Debug), oteltrace.SpanKindServer)
+	list := s.kind(s.add(second, "GET /api/v1/builds", 0.61-40, 0.88-40, trace.Debug), oteltrace.SpanKindServer)
+	s.add(list, "list", 0.65-40, 0.85-40, trace.DroppedKey.Int64(2000))
+	return s.all
+}
+
+// large is the trace of a task that told of 10 000 spans in 100 groups.
+func large() []otlp.Span {
+	s := &spans{resource: onServer}
+	build := s.add(0, "build", 0, 100, trace.Build(14))
+	task := s.add(build, "task test", 0.5, 99.5, trace.ExitStatus(0))
+	run := s.add(task, "run", 1, 99)
+	s.resource = ofTask
+	origin := otlp.Origin.String(id(run).String())
+	for i := range 100 {
+		from := 1 + 0.97*float64(i)
+		group := s.add(run, fmt.Sprintf("package %d", i), from, from+0.5+0.0047*float64(i*37%100), origin)
+		for j := range 99 {
+			s.add(group, fmt.Sprintf("test %d", j%7), from+0.005*float64(j), from+0.005*float64(j)+0.004, origin)
+		}
+	}
+	return s.all
+}
+
 func TestPictures(t *testing.T) {
-	pictures := map[string][]otlp.Span{"execution": execution(), "failure": failure()}
+	pictures := map[string][]otlp.Span{"execution": execution(), "failure": failure(), "clocks": clocks(), "large": large()}
 	for name, spans := range pictures {
 		for _, width := range []int{60, 80, 160} {
 			for _, utf := range []bool{true, false} {

@@ -38,9 +38,14 @@ const attempts = 3
 // The registry is asked in any case, with one HEAD when nothing has changed, so
 // that nobody gets an image whose credentials he does not have. progress, which
 // may be nil, is called from several goroutines while layers arrive.
-func (s *Store) Pull(ctx context.Context, source Source, progress func(Progress)) (_ *Image, err error) {
+func (s *Store) Pull(ctx context.Context, source Source, progress func(Progress)) (pulled *Image, err error) {
 	ctx, span := trace.StartSpan(ctx, "fetch image", trace.ImageName(source.String()))
-	defer func() { span.End(err) }()
+	defer func() {
+		if err == nil {
+			span.Set(trace.ImageDigest(pulled.Digest))
+		}
+		span.End(err)
+	}()
 
 	client, err := s.transport(source)
 	if err != nil {
@@ -67,7 +72,6 @@ func (s *Store) Pull(ctx context.Context, source Source, progress func(Progress)
 	if err != nil {
 		return nil, fmt.Errorf("pull image %s: %w", source, explain(source, err))
 	}
-	span.Set(trace.ImageDigest(image.Digest))
 	return image, nil
 }
 
