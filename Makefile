@@ -44,7 +44,7 @@ build:
 DEPS_RUN = runc git containernetworking-plugins nftables iproute2
 DEPS     = $(DEPS_RUN) ca-certificates crun procps rsync jq bash-completion zsh fish \
            nginx-light iptables busybox-static containerd openssl curl uidmap docker-registry skopeo vim-tiny less tmux \
-           qemu-system-x86 cpio e2fsprogs systemd
+           qemu-system-x86 cpio e2fsprogs systemd chromium
 
 deps-run:
 	@test/install $(DEPS_RUN)
