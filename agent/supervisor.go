@@ -328,7 +328,7 @@ func (s *supervisor) tryOpenRoot() (*os.File, error) {
 	if s.stopping {
 		return nil, errStopping
 	}
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", s.container.pid), unix.O_PATH|unix.O_DIRECTORY, 0)
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", s.firstPID()), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, errStopping
 	}

@@ -159,13 +159,13 @@ func (m *first) signal(s signalProcess) {
 func (m *first) endAll(s syscall.Signal) {
 	m.mu.Lock()
 	m.ending = true
-	m.mu.Unlock()
 	if m.shared {
 		m.signalOwn(s)
 	} else {
 		// ESRCH says that there are none.
 		_ = unix.Kill(-1, s)
 	}
+	m.mu.Unlock()
 	m.reap()
 }
 

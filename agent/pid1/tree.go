@@ -19,29 +19,8 @@ func (m *first) endRest() {
 	// A process may fork while it is looked for; its child is found by the next
 	// round. One that was killed forks no more, but may take its time to go.
 	killed := make(map[processStat]bool)
-	for m.killStrangers(killed) {
+	for m.signalRound(unix.SIGKILL, killed, m.belongs) {
 	}
-}
-
-// killStrangers does one round, and tells whether it killed what no round before had.
-func (m *first) killStrangers(killed map[processStat]bool) bool {
-	all := readProcesses()
-	byPID := make(map[int]processStat, len(all))
-	for _, p := range all {
-		byPID[p.pid] = p
-	}
-	found := false
-	for _, p := range all {
-		identity := processStat{pid: p.pid, started: p.started}
-		if p.pid == 1 || p.ended || killed[identity] || m.belongs(p, byPID) {
-			continue
-		}
-		if unix.Kill(p.pid, unix.SIGKILL) == nil {
-			killed[identity] = true
-			found = true
-		}
-	}
-	return found
 }
 
 // belongs tells whether p is one of the running processes, or theirs, or nobody's here.
@@ -66,12 +45,13 @@ func (m *first) fromOutside(p processStat) bool { return m.shared && p.parent ==
 // SIGKILL it goes on until none is left that has not got it.
 func (m *first) signalOwn(s syscall.Signal) {
 	signalled := make(map[processStat]bool)
-	for m.signalRound(s, signalled) && s == unix.SIGKILL {
+	for m.signalRound(s, signalled, m.guest) && s == unix.SIGKILL {
 	}
 }
 
-// signalRound does one round, and tells whether it signalled what no round before had.
-func (m *first) signalRound(s syscall.Signal, signalled map[processStat]bool) bool {
+// signalRound sends a signal to all processes but those that are spared, once to each,
+// and tells whether it did to one that no round before had.
+func (m *first) signalRound(s syscall.Signal, signalled map[processStat]bool, spared func(processStat, map[int]processStat) bool) bool {
 	all := readProcesses()
 	byPID := make(map[int]processStat, len(all))
 	for _, p := range all {
@@ -80,7 +60,7 @@ func (m *first) signalRound(s syscall.Signal, signalled map[processStat]bool) bo
 	found := false
 	for _, p := range all {
 		identity := processStat{pid: p.pid, started: p.started}
-		if p.pid == 1 || p.ended || signalled[identity] || m.guest(p, byPID) {
+		if p.pid == 1 || p.ended || signalled[identity] || spared(p, byPID) {
 			continue
 		}
 		if unix.Kill(p.pid, s) == nil {

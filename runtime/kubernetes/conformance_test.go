@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientset "k8s.io/client-go/kubernetes"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -33,11 +32,11 @@ func admin(t *testing.T) typedv1.CoreV1Interface {
 		t.Fatal(err)
 	}
 	config.QPS, config.Burst = 100, 200
-	all, err := clientset.NewForConfig(config)
+	client, err := typedv1.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all.CoreV1()
+	return client
 }
 
 // newNamespace makes a namespace that goes with the test, where nothing may be left by then.

@@ -19,7 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	clientset "k8s.io/client-go/kubernetes"
+	typedrbacv1 "k8s.io/client-go/kubernetes/typed/rbac/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -134,7 +134,7 @@ func TestRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rbac := clientset.NewForConfigOrDie(config).RbacV1()
+	rbac := typedrbacv1.NewForConfigOrDie(config)
 	f := newFront(t, options.Namespace)
 	options.Kubeconfig, options.Namespace = f.kubeconfig, ""
 	if _, err := kubernetes.New(t.Context(), options); err == nil || !strings.Contains(err.Error(), "lacks a right that the Role in deploy/kubernetes has") {

@@ -23,7 +23,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/kubernetes"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -126,7 +125,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if options.Namespace == "" {
 		options.Namespace = namespace
 	}
-	clientset, err := kubernetes.NewForConfig(config)
+	client, err := typedv1.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("use the kubeconfig: %w", err)
 	}
@@ -134,7 +133,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		options:  options,
 		started:  time.Now(),
 		config:   config,
-		client:   clientset.CoreV1(),
+		client:   client,
 		creating: make(map[string]chan struct{}),
 		clients:  make(map[string]*pod.Client),
 		ended:    make(map[string]bool),

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/kubernetes"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -29,7 +28,7 @@ func runKubernetes(ctx context.Context, binaries string, atOnce int) (err error)
 		return err
 	}
 	config.QPS, config.Burst = 100, 200
-	client, err := kubernetes.NewForConfig(config)
+	client, err := typedv1.NewForConfig(config)
 	if err != nil {
 		return err
 	}
@@ -45,7 +44,7 @@ func runKubernetes(ctx context.Context, binaries string, atOnce int) (err error)
 	if err != nil {
 		return err
 	}
-	pods := barePods{client.CoreV1().Pods("default")}
+	pods := barePods{client.Pods("default")}
 	if err := b.benchPod(ctx, task, pods); err != nil {
 		return err
 	}

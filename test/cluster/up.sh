@@ -19,7 +19,7 @@ subnet=10.89.0.0/22
 node=127.0.0.1
 api=https://127.0.0.1:$api_port
 
-mkdir -p "$run"/{pki,etcd,containerd/root,containerd/state,kubelet,podlogs,cni/conf,cni/data,log,commands,images}
+mkdir -p "$run"/{pki,etcd,containerd/root,containerd/state,runc,kubelet,podlogs,cni/conf,cni/data,log,commands,images}
 : >"$run/pids"
 
 # start NAME COMMAND...: starts it in the background, and leaves RUN/commands/NAME to
@@ -126,6 +126,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs","io.containerd.snapshott
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "$run/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "$run/cni/conf"

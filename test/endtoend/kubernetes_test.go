@@ -60,5 +60,5 @@ func TestKubernetes(t *testing.T) {
 	if r := s.midge("watch", "-b", "5"); r.status != 5 || !strings.HasSuffix(r.stdout, "begun\nended\n") || strings.Count(r.stdout, "begun") != 1 {
 		t.Errorf("watch: %+v", r)
 	}
-	s.midge("usage", "-b", "5").want(t, 0, "cpu")
+	s.midge("usage", "5").want(t, 0, "cpu")
 }
