@@ -99,7 +99,7 @@ func (s *smoke) create(ctx context.Context) error {
 		{ID: "4", ArtifactOutput: &api.ArtifactOutputPlan{Name: "out"}},
 	}}
 	var err error
-	s.build, err = s.client.CreateBuild(ctx, plan, "")
+	s.build, err = s.client.CreateBuild(ctx, plan, s.nonce)
 	return err
 }
 

@@ -179,6 +179,9 @@ func (s *Server) loggedIn(next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		trace.SetUser(r.Context(), who.user())
+		if !s.withinRequests(w, who) {
+			return
+		}
 		next(w, r.WithContext(context.WithValue(r.Context(), identityKey, who)))
 	}
 }
@@ -189,7 +192,7 @@ func (s *Server) inTeam(least role, next http.HandlerFunc) http.HandlerFunc {
 	return s.loggedIn(func(w http.ResponseWriter, r *http.Request) {
 		team := r.PathValue("team")
 		_, exists := s.teams[team]
-		if exists && s.permitted(w, r, team, least) {
+		if exists && s.permitted(w, r, team, least) && s.withinTeamRequests(w, requester(r), team) {
 			next(w, r)
 		} else if !exists {
 			notFound(w, "team %q", team)

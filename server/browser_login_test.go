@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"midge/server"
 	"midge/server/servertest"
@@ -143,7 +144,9 @@ func TestBrowserLoginGoesWhereItMay(t *testing.T) {
 }
 
 func TestBrowserLoginRefused(t *testing.T) {
-	s := startServer(t, servertest.Options{})
+	// While it stands still, nobody is granted another guess.
+	at := time.Now()
+	s := startServer(t, servertest.Options{Configure: func(config *server.Config) { config.Now = func() time.Time { return at } }})
 	b := newBrowser(t, s)
 	if response, page := b.post("/login", "https://evil.example", browserForm("to", "/")); response.StatusCode != http.StatusForbidden || response.Header.Get("Set-Cookie") != "" {
 		t.Errorf("a form of another server: got %d: %s", response.StatusCode, page)

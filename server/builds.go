@@ -25,7 +25,7 @@ func (s *Server) createBuild(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	if !s.checkHolds(w, &plan) || !s.mayUse(w, r, &plan) {
+	if !s.checkHolds(w, &plan) || !s.mayUse(w, r, &plan) || !s.withinBuilds(w, r, r.PathValue("team")) {
 		return
 	}
 	key := r.Header.Get(api.RequestKeyHeader)

@@ -69,6 +69,8 @@ type Config struct {
 	// MinFreeSpace is how many bytes must be free on the data dir's disk for a build to
 	// begin; with less it waits. 0 is any.
 	MinFreeSpace uint64
+	// UserLimits bound what each user may ask of the server, TeamLimits each team.
+	UserLimits, TeamLimits Limits
 	// AllowPrivileged lets tasks run that ask to be privileged.
 	AllowPrivileged bool
 	// DefaultLimits are for tasks that set none, MaxLimits the highest that a task may
@@ -111,6 +113,10 @@ type Config struct {
 	// gives what ends that. It may be nil: then no traces are kept.
 	Record func(keep func(otlp.Span)) (stop func(context.Context) error, err error)
 
+	// Now is the clock by which passwords, requests and uploads are limited; nil is
+	// time.Now.
+	Now func() time.Time
+
 	// Log is told what the users are not; nil is slog.Default.
 	Log *slog.Logger
 }
@@ -131,6 +137,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConcourseVersion == "" {
 		c.ConcourseVersion = DefaultConcourseVersion
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

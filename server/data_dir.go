@@ -52,10 +52,11 @@ func lockDataDir(path string) (*dataDir, error) {
 	return d, nil
 }
 
-// Where in the data dir the artifacts' trees are, and the events of builds.
+// Where in the data dir the artifacts' trees are, the events of builds, and their spans.
 const (
-	treesDir = "artifacts"
-	logsDir  = "builds"
+	treesDir  = "artifacts"
+	logsDir   = "builds"
+	tracesDir = "traces"
 )
 
 func (d *dataDir) lockPath() string     { return filepath.Join(d.path, "lock") }

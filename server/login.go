@@ -85,7 +85,7 @@ func (s *Server) tryPassword(w http.ResponseWriter, r *http.Request, name, passw
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	if wait := s.guesses.wait(host, time.Now()); wait > 0 {
+	if wait := s.guesses.wait(host, s.config.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return &loginFailure{http.StatusTooManyRequests, "slow_down", "too many wrong passwords came from this address: wait before the next"}
 	}
@@ -96,7 +96,7 @@ func (s *Server) tryPassword(w http.ResponseWriter, r *http.Request, name, passw
 	if right {
 		return nil
 	}
-	s.guesses.wrong(host, time.Now())
+	s.guesses.wrong(host, s.config.Now())
 	s.log.WarnContext(r.Context(), "wrong password", "address", host)
 	return &loginFailure{http.StatusUnauthorized, "access_denied", "Invalid username or password"}
 }

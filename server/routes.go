@@ -37,11 +37,11 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/teams", s.loggedIn(s.listTeams))
 	mux.HandleFunc("GET "+team, s.inTeam(viewer, s.getTeam))
 
-	mux.HandleFunc("POST "+team+"/artifacts", s.inTeam(member, s.metrics.counting(patient(s.createArtifact))))
+	mux.HandleFunc("POST "+team+"/artifacts", s.inTeam(member, s.uploading(s.metrics.counting(patient(s.createArtifact)))))
 	mux.HandleFunc("GET "+team+"/artifacts", s.inTeam(viewer, s.listArtifacts))
 	mux.HandleFunc("GET "+team+"/artifacts/{artifact}", s.inTeam(member, patient(s.getArtifact)))
 	trees := s.treeHandler(team + "/artifacts")
-	mux.HandleFunc("POST "+team+"/artifacts/{rest...}", s.inTeam(member, s.metrics.counting(patient(trees.ServeHTTP))))
+	mux.HandleFunc("POST "+team+"/artifacts/{rest...}", s.inTeam(member, s.uploading(s.metrics.counting(patient(trees.ServeHTTP)))))
 
 	mux.HandleFunc("GET "+team+"/containers", s.inTeam(viewer, s.listContainers))
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))

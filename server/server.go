@@ -39,28 +39,31 @@ import (
 
 // Server serves one data dir. Its methods may be called from many goroutines.
 type Server struct {
-	config    Config
-	log       *slog.Logger
-	dir       *dataDir
-	reserve   reserve
-	listeners listeners
-	database  *state.Database
-	logs      *eventlog.Store
-	artifacts *store.Store
-	workers   []runtime.Worker // also those that were pruned from the pool
-	pool      *runtime.Pool
-	engine    *engine.Engine
-	sessions  *hijack.Sessions
-	parts     parts
-	metrics   *metrics
-	traces    *trace.Store // nil when none are kept
-	http      *http.Server
+	config  Config
+	log     *slog.Logger
+	dir     *dataDir
+	reserve reserve
+	// collecting is held for reading while nothing may be removed that others name.
+	collecting sync.RWMutex
+	listeners  listeners
+	database   *state.Database
+	logs       *eventlog.Store
+	artifacts  *store.Store
+	workers    []runtime.Worker // also those that were pruned from the pool
+	pool       *runtime.Pool
+	engine     *engine.Engine
+	sessions   *hijack.Sessions
+	parts      parts
+	metrics    *metrics
+	traces     *trace.Store // nil when none are kept
+	http       *http.Server
 
 	teams     map[string]teamAuth // by name; never changes
 	passwords passwords
 	provider  *identityProvider // of users who are not the server's own; nil for none
 	tokens    *tokenStore
 	guesses   guessLimit
+	limits    limits
 	hashing   sync.Mutex // held while a password is hashed
 	features  []string
 
@@ -91,6 +94,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		teams:     teams,
 		passwords: newPasswords(config.Users),
 		guesses:   guessLimit{addresses: map[string]*rate.Limiter{}},
+		limits:    limits{user: config.UserLimits, team: config.TeamLimits, now: config.Now, buckets: map[string]*bucket{}},
 		features:  []string{api.FeatureArtifacts, api.FeatureEvents, api.FeatureHijack, api.FeatureRequests, api.FeatureTokens, api.FeatureUsage},
 	}
 	if config.OIDC.Issuer != "" {

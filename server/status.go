@@ -46,6 +46,7 @@ func (s *Server) statusRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { fail(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /api/v1/status", s.loggedIn(s.status))
+	mux.HandleFunc("GET /api/v1/backup", s.asAdmin(patient(s.backup)))
 	mux.HandleFunc("GET /metrics", s.asAdmin(s.metrics.handler().ServeHTTP))
 }
 

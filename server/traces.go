@@ -19,7 +19,7 @@ func (s *Server) openTraces() error {
 	if s.config.Record == nil {
 		return nil
 	}
-	dir, err := s.dir.subdirectory("traces")
+	dir, err := s.dir.subdirectory(tracesDir)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		},
 	}
 	command.CompletionOptions.DisableDefaultCmd = true
-	command.AddCommand(newVerifyCommand(lookupEnv))
+	command.AddCommand(newVerifyCommand(lookupEnv), newBackupCommand(lookupEnv), newRestoreCommand(lookupEnv))
 	s.addTo(command.Flags())
 	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) {

@@ -37,6 +37,7 @@ func (s *settings) addTo(flags *pflag.FlagSet) {
 	s.addServer(flags)
 	s.addUsers(flags)
 	s.addBuilds(flags)
+	s.addLimits(flags)
 	s.addWorker(flags)
 	flags.Var((*levelValue)(&s.logLevel), "log-level", "least important messages to log: debug, info, warn or error")
 	flags.Var(newChoice(&s.logFormat, "text", "json"), "log-format", "form of the log on stderr: text or json")
@@ -93,6 +94,17 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.Uint64Var(&s.server.DefaultLimits.OpenFiles, "default-task-open-files-limit", 0, "most `files` that a process of a task has open, no more than this server may; 0 for that")
 	flags.Uint64Var(&s.server.MaxLimits.CPUShares, "max-task-cpu-limit", 0, "most CPU `shares` that a task may set; 0 for no limit")
 	flags.Var((*memoryValue)(&s.server.MaxLimits.Memory), "max-task-memory-limit", "most `memory` that a task may set; 0 for no limit")
+}
+
+func (s *settings) addLimits(flags *pflag.FlagSet) {
+	for _, of := range []struct {
+		name   string
+		limits *server.Limits
+	}{{"user", &s.server.UserLimits}, {"team", &s.server.TeamLimits}} {
+		flags.IntVar(&of.limits.Requests, "max-"+of.name+"-requests", 0, "`number` of requests that a "+of.name+" may send a second; 0 for no bound")
+		flags.IntVar(&of.limits.Builds, "max-"+of.name+"-builds", 0, "`number` of builds of a "+of.name+" that may be unfinished; 0 for no bound")
+		flags.Var((*memoryValue)(&of.limits.Upload), "max-"+of.name+"-upload", "most that a "+of.name+" may upload in an hour: `size`; 0 for no limit")
+	}
 }
 
 func (s *settings) addWorker(flags *pflag.FlagSet) {

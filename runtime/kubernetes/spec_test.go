@@ -69,7 +69,7 @@ func TestVolumesFor(t *testing.T) {
 			s.Outputs = []runtime.Output{{Path: "/work/same"}}
 		}, want: "input /work/same"},
 		"the working directory": {change: func(s *runtime.ContainerSpec) { s.Outputs = []runtime.Output{{Path: "."}} }, want: "output /work"},
-		"two at one path": {change: func(s *runtime.ContainerSpec) { s.Outputs = []runtime.Output{{Path: "a"}, {Path: "./a"}} }, err: "two volumes are to be mounted at /work/a"},
+		"two at one path":       {change: func(s *runtime.ContainerSpec) { s.Outputs = []runtime.Output{{Path: "a"}, {Path: "./a"}} }, err: "two volumes are to be mounted at /work/a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := runtime.ContainerSpec{Handle: "h", Dir: "/work"}

@@ -36,3 +36,21 @@ func (db *Database) Ping(ctx context.Context) error {
 	}
 	return nil
 }
+
+// CountUnfinishedOfTeam counts the builds of a team that are pending or started.
+func (db *Database) CountUnfinishedOfTeam(ctx context.Context, team string) (int, error) {
+	return db.count(ctx, `SELECT coalesce(sum(builds), 0) FROM build_counts
+		WHERE team_id = (SELECT id FROM teams WHERE name = ?) AND status IN `+unfinished, team)
+}
+
+// CountUnfinishedOfUser counts the builds that a user has created and that are pending or started.
+func (db *Database) CountUnfinishedOfUser(ctx context.Context, user string) (int, error) {
+	return db.count(ctx, `SELECT count(*) FROM builds WHERE created_by = ? AND status IN `+unfinished, user)
+}
+
+func (db *Database) count(ctx context.Context, query, name string) (n int, err error) {
+	if err := db.reader.QueryRowContext(ctx, query, name).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count the unfinished builds of %q: %w", name, err)
+	}
+	return n, nil
+}

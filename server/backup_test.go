@@ -1,0 +1,71 @@
+package server_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"midge/api"
+	"midge/server"
+	"midge/server/servertest"
+)
+
+// A backup that is made while builds run makes a server with the same history.
+func TestBackupAndRestore(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	archive := string(tarOf(t, map[string]string{"file": "kept in the backup"}))
+	var artifact api.Artifact
+	decode(t, someone.want(http.StatusCreated, "POST", "/api/v1/teams/main/artifacts", archive), &artifact)
+	done := someone.build(script("echo of the build that ended"))
+	someone.finish(done.ID)
+	running := someone.build(script("sleep 1000"))
+	backup := []byte(someone.want(http.StatusOK, "GET", "/api/v1/backup", ""))
+	if left, err := filepath.Glob(filepath.Join(s.DataDir, "backup*")); err != nil || len(left) != 0 {
+		t.Errorf("the backup has left %v (%v)", left, err)
+	}
+	later := someone.build(script("true")) // it is not in the backup
+	someone.finish(later.ID)
+	someone.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", running.ID), "")
+	someone.finish(running.ID)
+
+	restored := startServer(t, servertest.Options{Configure: func(config *server.Config) {
+		if err := server.Restore(bytes.NewReader(backup), config.DataDir); err != nil {
+			t.Fatal(err)
+		}
+	}})
+	again := testUser(t, restored)
+	if events := again.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/builds/%d/events", done.ID), ""); !strings.Contains(events, "of the build that ended") {
+		t.Errorf("the log of a build is %q", events)
+	}
+	if file := again.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/main/artifacts/%d?file=file", artifact.ID), ""); file != "kept in the backup" {
+		t.Errorf("the artifact's file is %q", file)
+	}
+	again.want(http.StatusNotFound, "GET", fmt.Sprintf("/api/v1/builds/%d", later.ID), "")
+	// What ran does not run here, and ends.
+	again.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", running.ID), "")
+	again.finish(running.ID)
+	if err := server.Restore(bytes.NewReader(backup), restored.DataDir); err == nil || !strings.Contains(err.Error(), "there is something in") {
+		t.Errorf("over a data dir that is in use it is restored: %v", err)
+	}
+	cut := filepath.Join(t.TempDir(), "cut")
+	if err := server.Restore(bytes.NewReader(backup[:len(backup)/2]), cut); err == nil || !strings.Contains(err.Error(), "incomplete") {
+		t.Errorf("half a backup is restored: %v", err)
+	}
+	if err := server.Restore(strings.NewReader(""), filepath.Join(cut, "none")); err == nil {
+		t.Error("an empty backup is restored")
+	}
+	if info, err := os.Stat(filepath.Join(restored.DataDir, "midge.db")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the database has mode %v (%v)", info.Mode(), err)
+	}
+}
+
+func TestBackupIsForAdministrators(t *testing.T) {
+	s := startServer(t, servertest.Options{Configure: withTeams})
+	logIn(t, s, "owner", "secret").want(http.StatusForbidden, "GET", "/api/v1/backup", "")
+	(&user{t: t, url: s.URL}).want(http.StatusUnauthorized, "GET", "/api/v1/backup", "")
+}
