@@ -33,9 +33,9 @@ network: host
 	hidden := []string{"/data", "/data/workers/plain", "/srv/gpu"}
 	want := []workerSettings{
 		{name: "plain", platform: "linux", runtime: "runc", maxActiveTasks: 3, runc: runc.Options{
-			StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
+			Toolbox: runc.FindToolbox(), StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
 		{name: "gpu", tags: []string{"gpu", "big"}, team: "ci", platform: "linux", runtime: "runc", maxActiveTasks: 1, runc: runc.Options{
-			StateDir: "/srv/gpu", Hide: hidden, Network: runc.NetworkNone, AllowRootfs: []string{"/other"}}},
+			Toolbox: runc.FindToolbox(), StateDir: "/srv/gpu", Hide: hidden, Network: runc.NetworkNone, AllowRootfs: []string{"/other"}}},
 	}
 	if !reflect.DeepEqual(placed, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", placed, want)
