@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test check bench build completions manual deps deps-run fuzz install clean
+.PHONY: run test check bench chaos build completions manual deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -25,6 +25,10 @@ check:
 # The budgets, as ratios in one run; see docs/benchmarks.md.
 bench: deps build
 	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench
+
+# A server that is killed, and a disk that fails; see docs/reliability.md.
+chaos: deps
+	$(SUDO) env "PATH=$$PATH" $(GO) test ./test/chaos -count=1 -v -timeout 30m
 
 build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
