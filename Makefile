@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-kubernetes cluster check bench bench-kubernetes build completions manual dist deps deps-run fuzz install clean
+.PHONY: run test test-kubernetes cluster check bench bench-kubernetes chaos build completions manual dist deps deps-run fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -36,6 +36,10 @@ bench: deps build
 # What a cluster's pods cost beside bare ones; see docs/benchmarks.md.
 bench-kubernetes: deps build cluster
 	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench -kubernetes
+
+# A server that is killed, and a disk that fails; see docs/reliability.md.
+chaos: deps
+	$(SUDO) env "PATH=$$PATH" $(GO) test ./test/chaos -count=1 -v -timeout 30m
 
 build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...

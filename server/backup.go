@@ -26,8 +26,8 @@ var notInBackup = map[string]bool{filepath.Join(treesDir, "trees"): true, filepa
 // database comes first: what it names is in the files that follow, because those are
 // written before it names them, and are not removed while a backup is made.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
-	s.collecting.RLock()
-	defer s.collecting.RUnlock()
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
 	snapshot := filepath.Join(s.dir.path, fmt.Sprintf("backup-%d.db", time.Now().UnixNano()))
 	defer func() {
 		if err := os.Remove(snapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {

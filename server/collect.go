@@ -68,10 +68,10 @@ func (s *Server) collectTokens(ctx context.Context) (partValues, error) {
 // collectArtifacts removes expired artifacts, and contents that no artifact is made of.
 // It goes on after an error and gives all of them.
 func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
-	if !s.collecting.TryLock() {
+	if !s.collecting.TryRLock() {
 		return nil, nil // a backup is being made
 	}
-	defer s.collecting.Unlock()
+	defer s.collecting.RUnlock()
 	expired, err := 0, error(nil)
 	if ttl := s.config.ArtifactTTL; ttl > 0 {
 		expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl))
@@ -91,10 +91,10 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 // collectBuilds removes builds beyond those that are kept, and the logs and spans of
 // builds that are gone, also those that a crash has left or that came late.
 func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
-	if !s.collecting.TryLock() {
+	if !s.collecting.TryRLock() {
 		return nil, nil // a backup is being made
 	}
-	defer s.collecting.Unlock()
+	defer s.collecting.RUnlock()
 	removed := 0
 	if s.config.KeepBuilds > 0 {
 		var err error

@@ -43,7 +43,8 @@ type Server struct {
 	log     *slog.Logger
 	dir     *dataDir
 	reserve reserve
-	// collecting is held for reading while nothing may be removed that others name.
+	// collecting is held for reading while what nobody needs is removed, and for writing
+	// while a backup is made, of which nothing may be removed.
 	collecting sync.RWMutex
 	listeners  listeners
 	database   *state.Database

@@ -175,7 +175,7 @@ func (w *Worker) open(ctx context.Context) (err error) {
 	}
 	if options.Toolbox != "" {
 		if err := w.openToolbox(ctx, w.path("toolbox")); err != nil {
-			return nil, fmt.Errorf("make the toolbox of %s: %w", options.Toolbox, err)
+			return fmt.Errorf("make the toolbox of %s: %w", options.Toolbox, err)
 		}
 	}
 	if options.HostImage {

@@ -1,0 +1,53 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"midge/test/realserver"
+)
+
+// A build counts to 100 000 while the server is killed twenty times, at random
+// instants. Its client sees every line once, and its exit status.
+func TestServerIsKilledTwentyTimes(t *testing.T) {
+	s := realserver.Start(t, realserver.Options{})
+	task := s.Script("count", `
+i=1
+while [ $i -le 100000 ]; do
+  seq $i $((i+999))
+  i=$((i+1000))
+  sleep 0.2
+done
+exit 7`, "")
+	counting := execute(t, s, "-c", task)
+	counting.says("1000\n")
+	kills := 0
+	for ; kills < 20 && !strings.Contains(counting.output.String(), "\n100000\n"); kills++ {
+		seen := len(counting.output.String())
+		realserver.Eventually(t, "the log goes on", func() error {
+			if len(counting.output.String()) == seen && !strings.Contains(counting.output.String(), "\n100000\n") {
+				return fmt.Errorf("it has %d bytes", seen)
+			}
+			return nil
+		})
+		// Somewhere in what the server does next.
+		time.Sleep(rand.N(150 * time.Millisecond))
+		s.Kill()
+		s.Start()
+	}
+	counting.want(7)
+	var want strings.Builder
+	for i := 1; i <= 100_000; i++ {
+		fmt.Fprintln(&want, i)
+	}
+	if got := counting.output.String(); got != want.String() {
+		t.Errorf("the log has %d bytes and ends in %q, want %d", len(got), got[max(0, len(got)-50):], want.Len())
+	}
+	if said := strings.Count(counting.stderr.String(), "lost"); said > 2*kills {
+		t.Errorf("the client says %d times that it was lost:\n%s", said, counting.stderr.String())
+	}
+	t.Logf("the server was killed %d times; of 100000 lines none was lost or repeated", kills)
+}
