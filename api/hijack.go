@@ -9,6 +9,9 @@ type HijackProcess struct {
 	Privileged bool       `json:"privileged"`
 	User       string     `json:"user"`
 	TTY        *HijackTTY `json:"tty"`
+	// Toolbox has Path be one of the worker's own commands, for an image that has none.
+	// Only midge knows it.
+	Toolbox bool `json:"toolbox,omitempty"`
 }
 
 // HijackTTY asks for a terminal of a size.

@@ -30,6 +30,7 @@ type client struct {
 	wake   chan struct{} // holds one when there may be something to send
 
 	session string
+	toolbox bool // the command is one of the worker's own
 	timeout time.Duration
 
 	mu      sync.Mutex
@@ -64,6 +65,9 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 	if err := c.makeRaw(); err != nil {
 		return result, err
 	}
+	if c.toolbox {
+		c.show(c.line("the commands of this session are midge's own busybox, after those that the image has"))
+	}
 	stop := c.start(ctx, cancel)
 	exit, err := c.converse(ctx, conn)
 	result.ExitStatus, result.Usage = exit.ExitStatus, exit.Usage
@@ -91,6 +95,7 @@ func (c *client) begin(ctx context.Context, conn *connection) (attachedReply, er
 		reply, err = c.handshake(ctx, conn, encodeMessage(frameStart, startRequest{Process: process, Client: c.name, Window: c.window}))
 		var missing *Error
 		if !errors.As(err, &missing) || missing.Code != CodeNotFound {
+			c.toolbox = process.Toolbox
 			return reply, err
 		}
 	}

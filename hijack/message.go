@@ -122,7 +122,7 @@ func processSpec(p api.HijackProcess, privileged bool) (runtime.ProcessSpec, err
 	}
 	spec := runtime.ProcessSpec{
 		Path: p.Path, Args: p.Args, Dir: p.Dir, Env: p.Env, User: p.User,
-		Privileged: privileged, Stdin: true,
+		Privileged: privileged, Stdin: true, Toolbox: p.Toolbox,
 	}
 	if p.TTY != nil {
 		size, err := windowSize(p.TTY.WindowSize)

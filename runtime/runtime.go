@@ -293,6 +293,11 @@ type ProcessSpec struct {
 
 	Privileged bool
 
+	// Toolbox has Path be a command of the worker's own, of those of busybox, for an
+	// image that has none. They come after the image's in the process's PATH. A worker
+	// that has no such commands gives a *ExecutableError.
+	Toolbox bool
+
 	// TTY gives the process a terminal of that size. Its output is one stream, Stdout.
 	TTY *WindowSize
 

@@ -100,7 +100,7 @@ func (s *settings) addWorker(flags *pflag.FlagSet) {
 	if err != nil {
 		host = "midge"
 	}
-	s.worker = workerSettings{platform: "linux", runtime: runtimeRunc, runc: runc.Options{HostImage: true}}
+	s.worker = workerSettings{platform: "linux", runtime: runtimeRunc, runc: runc.Options{HostImage: true, Toolbox: runc.FindToolbox()}}
 	flags.StringVar(&s.worker.name, "worker-name", host, "`name` of the worker")
 	flags.StringArrayVar(&s.worker.tags, "tag", nil, "`tag` of the worker, which then runs only tasks that ask for it; may be repeated")
 	flags.IntVar(&s.worker.maxActiveTasks, "max-active-tasks", 0, "`number` of tasks that a worker runs at once, others waiting; 0 for no bound")

@@ -76,6 +76,7 @@ func (w *workerSettings) sections() map[string]func(*pflag.FlagSet) {
 func addRunc(flags *pflag.FlagSet, options *runc.Options) {
 	flags.StringVar(&options.Runtime, "runtime-path", options.Runtime, "`program` that runs containers: runc or crun (default what is found on PATH)")
 	flags.StringVar(&options.Agent, "agent-path", options.Agent, "`program` that supervises containers (default midge-agent beside midge-server)")
+	flags.StringVar(&options.Toolbox, "toolbox-path", options.Toolbox, "`program` busybox, linked statically, for sessions in images without a shell; empty for none")
 	flags.BoolVar(&options.HostImage, "host-image", options.HostImage, "give a task that names no image this machine's programs, read-only")
 	flags.StringArrayVar(&options.AllowRootfs, "allow-rootfs", options.AllowRootfs, "`directory` below which a rootfs_uri may be; may be repeated")
 }

@@ -48,11 +48,11 @@ agent-image: midge:1
 	cluster.StateDir, cluster.Namespace, cluster.Security, cluster.StartTimeout = "/data/workers/cluster", "builds", kubernetes.SecurityBaseline, time.Minute
 	want := []workerSettings{
 		{name: "plain", platform: "linux", runtime: "runc", maxActiveTasks: 3, runc: runc.Options{
-			StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
+			Toolbox: runc.FindToolbox(), StateDir: "/data/workers/plain", Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
 		{name: "gpu", tags: []string{"gpu", "big"}, team: "ci", platform: "linux", runtime: "runc", maxActiveTasks: 1, runc: runc.Options{
-			StateDir: "/srv/gpu", Hide: hidden, Network: runc.NetworkNone, AllowRootfs: []string{"/other"}}},
+			Toolbox: runc.FindToolbox(), StateDir: "/srv/gpu", Hide: hidden, Network: runc.NetworkNone, AllowRootfs: []string{"/other"}}},
 		{name: "cluster", platform: "linux", runtime: "kubernetes", maxActiveTasks: 3, kubernetes: cluster, runc: runc.Options{
-			Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
+			Toolbox: runc.FindToolbox(), Hide: hidden, HostImage: true, Network: runc.NetworkHost, AllowRootfs: []string{"/images"}}},
 	}
 	want[0].kubernetes, want[1].kubernetes = others, others
 	if !reflect.DeepEqual(placed, want) {

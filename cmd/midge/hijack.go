@@ -23,6 +23,7 @@ type hijackFlags struct {
 	list     bool
 	attach   string
 	readOnly bool
+	toolbox  bool
 	escape   string
 }
 
@@ -34,7 +35,8 @@ func newHijackCommand(p *program) *cobra.Command {
 		GroupID: groupBuilds,
 		Short:   "Run a shell, or a command, in a build's container",
 		Long: `Run a command in a container of a build, or else a shell: bash, or sh where there is no
-bash. Without flags it is a container of your team's newest one-off build; of several you
+bash, or where the image has no shell at all that of the server's busybox, which --toolbox
+asks for. Without flags it is a container of your team's newest one-off build; of several you
 are asked which.
 
 The session belongs to the server: when the network fails it goes on, and so do you once
@@ -62,6 +64,7 @@ command's, or 255 when it could not be run.`,
 	f.BoolVar(&flags.list, "list", false, "list the sessions that run")
 	f.StringVar(&flags.attach, "attach", "", "attach to the `session` of this id")
 	f.BoolVar(&flags.readOnly, "read-only", false, "with --attach: watch it and type nothing")
+	f.BoolVar(&flags.toolbox, "toolbox", false, "run the shell, or the command, of the server's busybox, for images that have none")
 	f.StringVar(&flags.escape, "escape", "~", "the `character` that begins commands like ~. at the start of a line, or none")
 	return command
 }
@@ -86,7 +89,7 @@ func (f hijackFlags) run(ctx context.Context, p *program, c *client.Client, args
 		container, err = containerOfSession(ctx, c, f.attach)
 	} else {
 		container, err = f.choice.container(ctx, p, c)
-		options.Processes = hijackProcesses(container, args)
+		options.Processes = hijackProcesses(container, args, f.toolbox)
 	}
 	if err != nil {
 		return err
@@ -119,23 +122,26 @@ func containerOfSession(ctx context.Context, c *client.Client, id string) (api.C
 	return api.Container{}, fmt.Errorf("there is no session %q; see midge hijack --list", id)
 }
 
-// hijackProcesses are what to run: the arguments, or else the first shell that is there.
-func hijackProcesses(container api.Container, args []string) []api.HijackProcess {
-	commands := [][]string{{"bash"}, {"sh"}}
-	if len(args) > 0 {
-		commands = [][]string{args}
-	}
-	var processes []api.HijackProcess
-	for _, command := range commands {
-		processes = append(processes, api.HijackProcess{
+// hijackProcesses are what to run: the arguments, or else the first shell that is there,
+// the last being one of the worker's own. With toolbox it is that.
+func hijackProcesses(container api.Container, args []string, toolbox bool) []api.HijackProcess {
+	process := func(toolbox bool, command ...string) api.HijackProcess {
+		return api.HijackProcess{
 			Path:       command[0],
 			Args:       command[1:],
 			Dir:        container.WorkingDirectory,
 			User:       container.User,
 			Privileged: true,
-		})
+			Toolbox:    toolbox,
+		}
 	}
-	return processes
+	switch {
+	case len(args) > 0:
+		return []api.HijackProcess{process(toolbox, args...)}
+	case toolbox:
+		return []api.HijackProcess{process(true, "sh")}
+	}
+	return []api.HijackProcess{process(false, "bash"), process(false, "sh"), process(true, "sh")}
 }
 
 // hijack joins the user's terminal, or stdin and stdout, to a session.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -118,9 +119,19 @@ func (f files) Changes(ctx context.Context) ([]api.FileChange, error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := agent.ReadConfig(f.container.dir)
+	if err != nil {
+		return nil, err
+	}
+	// The first process makes the working directory, and those above it.
+	made := map[string]int64{}
+	maps.Copy(made, r.Made)
+	for dir := path.Clean(config.WorkingDir); dir != "/"; dir = path.Dir(dir) {
+		made[dir] = 0
+	}
 	all := []api.FileChange{}
 	for _, layer := range layers {
-		changes, err := layer.changes(ctx, r.Made)
+		changes, err := layer.changes(ctx, made)
 		if err != nil {
 			return nil, fmt.Errorf("compare what is at %s with what was there: %w", layer.at, err)
 		}

@@ -226,6 +226,9 @@ func (w *Worker) systemMounts(spec runtime.ContainerSpec, s *stage) []specs.Moun
 		sys,
 		{Destination: agentInside, Type: "bind", Source: s.path("agent"), Options: []string{"bind", "ro", "nosuid", "nodev"}},
 	}
+	if w.toolbox != "" {
+		mounts = append(mounts, specs.Mount{Destination: toolboxInside, Type: "bind", Source: s.path("toolbox"), Options: []string{"bind", "ro", "nosuid", "nodev"}})
+	}
 	if w.ordinary {
 		return mounts
 	}

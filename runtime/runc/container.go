@@ -54,6 +54,11 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtim
 	if spec.TTY != nil {
 		p.TTY = &pid1.Size{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
 	}
+	if spec.Toolbox {
+		if err := c.useToolbox(&p); err != nil {
+			return nil, err
+		}
+	}
 	err = c.whileUp(ctx, func() error { return c.client.Run(ctx, p) })
 	if err != nil {
 		return nil, err

@@ -58,6 +58,9 @@ func (w *Worker) newStage(spec runtime.ContainerSpec, dir string, namespace *net
 	s.mounts = append(s.mounts,
 		agent.Mount{Source: w.options.Agent, Target: s.path("agent")},
 		agent.Mount{Source: "/sys", Target: s.path("sys"), Recursive: w.ordinary})
+	if w.toolbox != "" {
+		s.mounts = append(s.mounts, agent.Mount{Source: w.toolbox, Target: s.path("toolbox")})
+	}
 	return s, nil
 }
 

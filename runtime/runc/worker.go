@@ -56,6 +56,10 @@ type Options struct {
 	// Limits are those of containers that ask for none.
 	Limits runtime.Limits
 
+	// Toolbox is busybox, linked statically, whose commands sessions may have in images
+	// that have none; "" is none.
+	Toolbox string
+
 	Tags           []string
 	Team           string
 	MaxActiveTasks int
@@ -73,6 +77,7 @@ type Worker struct {
 	images        *image.Store
 	bridge        *network.Pool // nil unless it is used
 	host          *hostImage    // nil when it is off
+	toolbox       string        // a directory of commands, "" for none
 	caches        *cacheStore
 	changes       keyedMutex // by container handle
 	volumeChanges keyedMutex // by volume handle
@@ -166,6 +171,11 @@ func (w *Worker) open(ctx context.Context) (err error) {
 	if options.Network == NetworkBridge {
 		if err := w.openBridge(ctx); err != nil {
 			return err
+		}
+	}
+	if options.Toolbox != "" {
+		if err := w.openToolbox(ctx, w.path("toolbox")); err != nil {
+			return fmt.Errorf("make the toolbox of %s: %w", options.Toolbox, err)
 		}
 	}
 	if options.HostImage {

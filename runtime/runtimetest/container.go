@@ -256,6 +256,9 @@ func (c *container) command(spec runtime.ProcessSpec) (machine.Command, error) {
 		return machine.Command{}, &runtime.SpecError{Message: fmt.Sprintf("working directory %q cannot be used", dir), Err: err}
 	}
 	env := c.environment(spec, found)
+	if spec.Toolbox {
+		return machine.Command{}, &runtime.ExecutableError{Path: spec.Path, Reason: "this worker has no toolbox"}
+	}
 	name, args := c.image.command(spec)
 	executable, err := c.executable(name, dir, env)
 	if err != nil {
