@@ -5,36 +5,37 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-kubernetes cluster check bench bench-kubernetes chaos build completions manual dist deps deps-run fuzz install clean
+.PHONY: run test test-kubernetes cluster check bench bench-kubernetes chaos build completions manual dist deps deps-run deps-kubernetes fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
 	@$(SUDO) examples/hello/run
 
 # Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers.
-test: deps build check cluster
+test: deps build check
 	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./...
 
 # The tests on a real cluster of one node, which is built the first time: test/cluster.
-test-kubernetes: deps cluster
-	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./agent/pod ./runtime/kubernetes
+test-kubernetes: deps deps-kubernetes cluster
+	$(SUDO) env "PATH=$$PATH" $(GO) test -race -tags cluster -timeout 20m ./agent/pod ./runtime/kubernetes
+	$(SUDO) env "PATH=$$PATH" $(GO) test -race -tags cluster -timeout 20m -run Kubernetes ./test/endtoend
 
 cluster:
 	@$(SUDO) env "PATH=$$PATH" test/cluster/build.sh >/dev/null
 
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd: $$unformatted"; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -tags cluster ./...
 	GOOS=darwin $(GO) vet ./cmd/midge
 	GOOS=windows $(GO) vet ./cmd/midge
-	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags cluster ./...
 
 # The budgets, as ratios in one run; see docs/benchmarks.md.
 bench: deps build
 	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench
 
 # What a cluster's pods cost beside bare ones; see docs/benchmarks.md.
-bench-kubernetes: deps build cluster
+bench-kubernetes: deps deps-kubernetes build cluster
 	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench -kubernetes
 
 # A server that is killed, and a disk that fails; see docs/reliability.md.
@@ -47,11 +48,14 @@ build:
 # What the tests need besides Go; what a server needs is deps-run.
 DEPS_RUN = runc git containernetworking-plugins nftables iproute2
 DEPS     = $(DEPS_RUN) ca-certificates crun procps rsync jq bash-completion zsh fish \
-           nginx-light iptables busybox-static containerd openssl curl uidmap docker-registry skopeo vim-tiny less tmux \
+           nginx-light iptables busybox-static curl uidmap docker-registry skopeo vim-tiny less tmux \
            qemu-system-x86 cpio e2fsprogs systemd chromium
 
 deps-run:
 	@test/install $(DEPS_RUN)
+
+deps-kubernetes:
+	@test/install containerd openssl
 
 # The emulated machine's kernel is fetched by the test that boots it, which needs apt's lists.
 deps:

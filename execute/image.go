@@ -165,7 +165,7 @@ func placeArchive(from, to string, kind imageKind) error {
 
 // parseReference reads the name of an image in a registry, as docker pull takes it.
 func parseReference(text string) (*api.ImageResource, error) {
-	unclear := fmt.Errorf("--image %s is not understood: there is no such file or directory, and the name of an image is like golang, golang:1.26 or registry.example/team/tools@sha256:...", text)
+	unclear := fmt.Errorf("--image %s is not understood: there is no such file or directory, and the name of an image is like golang, golang:1.26 or registry.example/team/tools@sha256:DIGEST", text)
 	rest, digest, hasDigest := strings.Cut(text, "@")
 	repository, tag := rest, ""
 	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {

@@ -82,6 +82,8 @@ type Worker struct {
 	changes       keyedMutex // by container handle
 	volumeChanges keyedMutex // by volume handle
 
+	closed sync.Once
+
 	mu         sync.Mutex
 	clients    map[string]*agent.Client // by container handle
 	volumeUses map[string]int           // of LocalPath, by volume handle
@@ -205,7 +207,10 @@ func findRuntime(program string) (string, error) {
 }
 
 // Close lets go of what the worker has open. Containers and their processes go on.
-func (w *Worker) Close() {
+// Later calls do nothing.
+func (w *Worker) Close() { w.closed.Do(w.close) }
+
+func (w *Worker) close() {
 	w.mu.Lock()
 	handles := make(map[string]bool)
 	for handle := range w.clients {

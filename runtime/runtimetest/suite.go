@@ -116,9 +116,10 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// handle gives a name that no other test has.
+// handle gives a name that no other test has, and that no other begins with: caches are
+// cleared by how their keys begin.
 func (s *suite) handle(kind string) string {
-	return fmt.Sprintf("%s-%d", kind, s.lastHandle.Add(1))
+	return fmt.Sprintf("%s-%05d", kind, s.lastHandle.Add(1))
 }
 
 // spec gives the spec of a container like most in the tests.

@@ -204,7 +204,9 @@ func makeImage(b *bench) (v1.Image, []string, error) {
 			return nil, nil, err
 		}
 		file := filepath.Join(b.dir, fmt.Sprintf("layer%d.tar.gz", i))
-		layer, err := tarball.LayerFromReader(&stream)
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(stream.Bytes())), nil
+		})
 		if err != nil {
 			return nil, nil, err
 		}
