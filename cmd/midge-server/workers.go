@@ -16,6 +16,7 @@ import (
 	"midge/runtime"
 	"midge/runtime/runc"
 	"midge/runtime/runc/network"
+	"midge/runtime/runc/rootless"
 )
 
 // workersField is the field of the file that has workers, when there are several.
@@ -83,7 +84,7 @@ func addRunc(flags *pflag.FlagSet, options *runc.Options) {
 
 // addNetwork adds the settings of the network of containers on this machine.
 func (w *workerSettings) addNetwork(flags *pflag.FlagSet) {
-	flags.Var(newChoice((*string)(&w.runc.Network), string(runc.NetworkBridge), string(runc.NetworkHost), string(runc.NetworkNone)), "network",
+	flags.Var(newChoice((*string)(&w.runc.Network), networks()...), "network",
 		"network of containers: bridge gives each its own, behind this machine's, host shares this machine's, none has loopback alone")
 	flags.Var(newChoice(&w.networkFallback, fallbackNone, string(runc.NetworkHost), string(runc.NetworkNone)), "network-fallback",
 		"network of containers where this machine cannot have the bridge: host or none; refuse does not start the server")
@@ -288,4 +289,14 @@ func (w *workerSettings) open(ctx context.Context, log *slog.Logger) (runtime.Wo
 		return nil, nil, err
 	}
 	return worker, worker.Close, nil
+}
+
+// networks are the words for --network, the default first: an ordinary user cannot have
+// a bridge.
+func networks() []string {
+	words := []string{string(runc.NetworkBridge), string(runc.NetworkHost), string(runc.NetworkNone)}
+	if rootless.Ordinary() {
+		return append(words[1:], words[0])
+	}
+	return words
 }

@@ -45,8 +45,9 @@ func TestFullDisk(t *testing.T) {
 	r.Want(t, 2, "no space left on device")
 	r = s.Midge("execute", "-c", prints)
 	r.Want(t, 2, "no space left on device")
-	realserver.Eventually(t, "the status is critical", func() error {
-		if r := s.Midge("status", "--check"); r.Status != 2 {
+	// How bad it is depends on what those who failed have left.
+	realserver.Eventually(t, "the status tells of it", func() error {
+		if r := s.Midge("status", "--check"); r.Status == 0 || !strings.Contains(r.Stdout, "of the data dir's disk are free") {
 			return fmt.Errorf("it is %+v", r)
 		}
 		return nil

@@ -18,7 +18,15 @@ import (
 // process, network namespace, address or directory.
 func TestNothingOfATaskIsLeft(t *testing.T) {
 	s := startServer(t, "--gc-interval", "100ms", "--gc-grace", "0s", "--hold-failed", "0s")
-	before := s.inventory()
+	var before map[string][]string
+	// The namespaces in reserve are made after the server has begun to serve.
+	eventually(t, "the reserve of namespaces is full", func() error {
+		before = s.inventory()
+		if reserve := before["namespaces"][0]; reserve != fullReserve || len(before["processes"]) > 0 {
+			return fmt.Errorf("there are %s, and the processes %q", reserve, before["processes"])
+		}
+		return nil
+	})
 	rest := "inputs: [{name: src}]\noutputs: [{name: out}]\ncaches: [{path: cache}]\n"
 	s.write(map[string]string{"src/file": "text\n"})
 	tasks := []struct {
@@ -98,6 +106,8 @@ func (s *server) inventory() map[string][]string {
 	return has
 }
 
+const fullReserve = "an address each"
+
 // namespacesInReserve tells whether the server has as many namespaces in advance
 // as it wants, and an address noted for each of these and no other.
 func (s *server) namespacesInReserve() string {
@@ -117,7 +127,7 @@ func (s *server) namespacesInReserve() string {
 		s.t.Fatal(err)
 	}
 	if open == len(addresses) {
-		return "an address each"
+		return fullReserve
 	}
 	return fmt.Sprintf("%d open, %d addresses", open, len(addresses))
 }

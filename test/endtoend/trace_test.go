@@ -61,7 +61,7 @@ cp src/a.txt out/`, "inputs: [{name: src}]\noutputs: [{name: out}]\n")
 	// What is for those who ask for all is there, and not in their way.
 	r = s.midge("execute", "-c", task, "-i", "src=src", "--trace", "--verbose")
 	r.want(t, 0, "create build", "watch", "POST /api/v1/", "INSERT builds", "COMMIT")
-	s.midge("trace", "--compare", "1", "2").want(t, 0, "A  build", "span", "change", "run", "unchanged:")
+	s.midge("trace", "--compare", "1", "2").want(t, 0, "A  build", "span", "change", "unchanged:")
 	s.midge("usage", "1").want(t, 0, "task one-off", "cpu ")
 }
 
