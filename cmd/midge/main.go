@@ -7,11 +7,17 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 )
 
 func main() {
 	// net/http logs what strange servers do; what of it matters is in an error.
 	log.SetOutput(io.Discard)
+	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {
+		// A large transfer makes much garbage of few large buffers, on a machine that does
+		// other things as well. What it really needs it gets beyond that, only slower.
+		debug.SetMemoryLimit(112 << 20)
+	}
 	os.Exit(run())
 }
 
