@@ -125,6 +125,10 @@ type Artifact struct {
 	Bytes  int64  `json:"bytes,omitempty"`
 }
 
+// ContainerFailed is the State of a container that could not be made: there is nothing to
+// look into.
+const ContainerFailed = "failed"
+
 // Container is one container as the containers endpoints give it.
 type Container struct {
 	ID               string `json:"id"`

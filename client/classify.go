@@ -119,7 +119,7 @@ func certificateReason(err error) string {
 // statusError turns an answer whose status is no good into one of the package's errors.
 func (c *Client) statusError(r request, response *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxMessageBytes))
-	message := serverMessage(response, body)
+	message := ServerMessage(response, body)
 	switch status := response.StatusCode; {
 	case status == http.StatusBadRequest && c.base.Scheme == "http" && wantsTLS(body):
 		return c.strange("it speaks TLS: give its URL with https://")
@@ -146,9 +146,9 @@ func (c *Client) statusError(r request, response *http.Response) error {
 // maxMessageShown bounds what an error repeats of a server's words, in bytes.
 const maxMessageShown = 2000
 
-// serverMessage gives the sentence in an error's body, or "" when it holds none: a
+// ServerMessage gives the sentence in an error's body, or "" when it holds none: a
 // string in JSON's error, errors or stderr, or a short plain text.
-func serverMessage(response *http.Response, body []byte) string {
+func ServerMessage(response *http.Response, body []byte) string {
 	var answer struct {
 		Error  string   `json:"error"`
 		Errors []string `json:"errors"`

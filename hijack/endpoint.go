@@ -1,16 +1,15 @@
 package hijack
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/coder/websocket"
 
-	"midge/terminal"
+	rest "midge/client" // a client here is that of a session
 	"midge/trace"
 )
 
@@ -65,20 +64,16 @@ func (e Endpoint) dial(ctx context.Context) (*websocket.Conn, error) {
 		return socket, nil
 	}
 	if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
-		return nil, &ResponseError{response.StatusCode, firstLine(response.Body)}
+		return nil, &ResponseError{response.StatusCode, said(response)}
 	}
 	return nil, fmt.Errorf("connect to %s: %w", e.URL, err)
 }
 
-func firstLine(body io.Reader) string {
-	if body == nil {
-		return ""
-	}
-	const most = 1024
-	text, err := io.ReadAll(io.LimitReader(body, most))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return ""
-	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	return terminal.Line(line)
+// said gives what a server says that did not take the request.
+func said(response *http.Response) string {
+	const most = 16 << 10
+	// What of it came is as good as any.
+	body, _ := io.ReadAll(io.LimitReader(response.Body, most))
+	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
+	return rest.ServerMessage(response, line)
 }

@@ -20,15 +20,11 @@ import (
 // query names, or else answers the request. The container is kept meanwhile, as for
 // who is in it.
 func (s *Server) filesOfPath(w http.ResponseWriter, r *http.Request) (files runtime.Files, name string, ok bool) {
-	row, ok := s.containerOfPath(w, r)
+	row, container, ok := s.containerToEnter(w, r)
 	if !ok {
 		return nil, "", false
 	}
-	container, err := s.container(r.Context(), row)
-	if err == nil {
-		err = s.engine.Use(r.Context(), row.Handle, time.Now().Add(useHold), requester(r).user())
-	}
-	if err != nil {
+	if err := s.engine.Use(r.Context(), row.Handle, time.Now().Add(useHold), requester(r).user()); err != nil {
 		s.failFiles(w, r, err)
 		return nil, "", false
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"midge/api"
+	"midge/runtime"
 	"midge/server/state"
 )
 
@@ -175,6 +176,31 @@ func (s *Server) containerOfPath(w http.ResponseWriter, r *http.Request) (state.
 		return state.Container{}, false
 	}
 	return container, true
+}
+
+// containerToEnter gives the container of the path as its row and its worker have it, or
+// else answers the request.
+func (s *Server) containerToEnter(w http.ResponseWriter, r *http.Request) (state.Container, runtime.Container, bool) {
+	row, ok := s.containerOfPath(w, r)
+	if !ok {
+		return row, nil, false
+	}
+	if row.State == api.ContainerFailed {
+		answer(w, http.StatusNotFound, map[string][]string{"errors": {fmt.Sprintf("the container %s, of the step %s of build %d, could not be made, so there is nothing to look into: why, midge watch -b %[3]d says",
+			row.Handle, row.StepName, row.BuildID)}})
+		return row, nil, false
+	}
+	container, err := s.container(r.Context(), row)
+	missing := (*runtime.NotFoundError)(nil)
+	switch {
+	case errors.As(err, &missing):
+		notFound(w, "container %s is being removed: it was", row.Handle)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		return row, container, true
+	}
+	return row, nil, false
 }
 
 func (s *Server) getContainer(w http.ResponseWriter, r *http.Request) {

@@ -12,17 +12,8 @@ import (
 
 // hijackContainer serves a session in the container of the path.
 func (s *Server) hijackContainer(w http.ResponseWriter, r *http.Request) {
-	row, ok := s.containerOfPath(w, r)
+	row, container, ok := s.containerToEnter(w, r)
 	if !ok {
-		return
-	}
-	container, err := s.container(r.Context(), row)
-	if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
-		notFound(w, "container %s is being removed: it was", row.Handle)
-		return
-	}
-	if err != nil {
-		s.fail(w, r, err)
 		return
 	}
 	privileged, err := s.runsPrivileged(r.Context(), row)

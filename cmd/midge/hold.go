@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +109,7 @@ func (p *program) sayHeld(ctx context.Context, c *client.Client, outcome execute
 	}
 	// That the build did not succeed is what matters: a failure here is not shown.
 	containers, err := c.Containers(ctx, client.ContainerFilter{BuildID: outcome.BuildID})
+	containers = slices.DeleteFunc(containers, func(c api.Container) bool { return c.State == api.ContainerFailed })
 	if err != nil || len(containers) == 0 {
 		return
 	}

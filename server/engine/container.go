@@ -3,13 +3,13 @@ package engine
 import (
 	"time"
 
+	"midge/api"
 	"midge/server/state"
 )
 
 // States of a container's row. It is created from before the container is.
 const (
 	containerCreated    = "created"
-	containerFailed     = "failed" // it could not be made
 	containerDestroying = "destroying"
 )
 
@@ -42,8 +42,8 @@ func (t *task) save(row state.Step) error {
 		return err
 	}
 	container.FinishedAt = row.EndedAt
-	if !t.made && !t.reached(stageStarted) {
-		container.State = containerFailed
+	if t.unmade {
+		container.State = api.ContainerFailed
 	}
 	until, by, err := t.hold(row)
 	if err != nil {

@@ -175,6 +175,8 @@ func (t *task) hold(row state.Step) (until time.Time, by string, err error) {
 // whyGone says why a container is removed, as the end of a sentence about it.
 func whyGone(container state.Container) string {
 	switch {
+	case container.State == api.ContainerFailed:
+		return "it could not be made"
 	case container.Released != "":
 		return container.Released
 	case container.HeldUntil.IsZero():

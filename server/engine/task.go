@@ -33,7 +33,7 @@ type task struct {
 	origin api.Origin
 	handle string // the container's
 	dir    string // the working directory
-	made   bool   // the container
+	unmade bool   // the container could not be made
 	used   api.StepUsage
 }
 
@@ -82,9 +82,9 @@ func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error
 	defer worker.Release()
 	container, err := t.container(ctx, worker, spec)
 	if err != nil {
+		t.unmade = !t.reached(stageStarted)
 		return errored, err
 	}
-	t.made = true
 	status, err := t.process(ctx, container, row)
 	return t.end(ctx, container, row, status, err)
 }

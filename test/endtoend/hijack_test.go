@@ -13,6 +13,24 @@ import (
 	"github.com/creack/pty"
 )
 
+// A container that could not be made is not held, and whoever looks for it is told why.
+func TestContainerThatWasNotMade(t *testing.T) {
+	s := startServer(t, "--network", "host")
+	r := s.midge("execute", "-c", s.task("task", "platform: linux\nrootfs_uri: raw:///no/such\nrun: {path: sh}\n"), "--hold", "1h")
+	r.want(t, 2, "errored")
+	if strings.Contains(r.stderr, "midge hijack") {
+		t.Errorf("a container that is not there is offered:\n%s", r.stderr)
+	}
+	const reason = "could not be made, so there is nothing to look into: why, midge watch -b 1 says"
+	for _, args := range [][]string{{"hijack", "-b", "1", "--", "true"}, {"ls", "1"}, {"diff", "1"}} {
+		r := s.midge(args...)
+		r.wantError(t, 1, reason)
+		if strings.Contains(r.stderr, "{") {
+			t.Errorf("midge %s says\n%s", strings.Join(args, " "), r.stderr)
+		}
+	}
+}
+
 // A failed task says how to look into its container, and what is there is as it left it.
 func TestHijackFailed(t *testing.T) {
 	s := startServer(t)
