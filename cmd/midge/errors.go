@@ -41,7 +41,7 @@ func (p *program) fail(err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
-	text := terminal.Text(err.Error())
+	text := p.typed(terminal.Text(err.Error()))
 	var config *api.ConfigError
 	prefix := p.errorPrefix()
 	if errors.As(err, &config) {

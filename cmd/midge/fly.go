@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -28,6 +29,25 @@ func programName(path string) string {
 
 // flyNamed reports whether the program was started as fly.
 func (p *program) flyNamed() bool { return p.name == flyName }
+
+// typed gives a text for people, in which the commands to type begin with the name by which
+// the program was started.
+func (p *program) typed(text string) string {
+	if !p.flyNamed() {
+		return text
+	}
+	return commandToType.ReplaceAllStringFunc(text, func(found string) string {
+		parts := commandToType.FindStringSubmatch(found)
+		if command, _, err := p.root.Find(parts[2:]); err != nil || command == p.root {
+			return found
+		}
+		return p.name + parts[1] + parts[2]
+	})
+}
+
+// commandToType matches what may be a command to type, and has as parts what is between the
+// program's name and the command's, and the latter.
+var commandToType = regexp.MustCompile(`\bmidge( (?:-t \S+ )?)([a-z]+(?:-[a-z]+)*)`)
 
 // progress is where the course of a build is told. That of fly's scripts is in stdout,
 // and the task's stderr with it.

@@ -117,7 +117,7 @@ func (p *program) sayHeld(ctx context.Context, c *client.Client, outcome execute
 	if remaining, err := time.ParseDuration(containers[0].ExpiresIn); err == nil && remaining > 0 {
 		held = fmt.Sprintf("held for %s:", shortDuration(remaining))
 	}
-	fmt.Fprintf(p.stderr, "%s midge hijack -b %d\n", held, outcome.BuildID)
+	fmt.Fprintln(p.stderr, p.typed(fmt.Sprintf("%s midge hijack -b %d", held, outcome.BuildID)))
 }
 
 // shortDuration is a time as people say it: 1h, 59m or 30s.

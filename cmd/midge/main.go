@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
 func main() {
@@ -58,6 +60,7 @@ type program struct {
 	directory string
 	lookupEnv func(name string) (string, bool)
 
+	root  *cobra.Command
 	flags globalFlags
 	// measurement is of this command's time and cost, nil when nobody wants to know.
 	measurement *measurement

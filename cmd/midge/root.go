@@ -58,6 +58,7 @@ the command line or the request was wrong; 2 when a build errored; 3 when it was
 		}
 		return flagError(command, err)
 	})
+	p.root = root
 	root.AddGroup(
 		&cobra.Group{ID: groupBuilds, Title: "Builds:"},
 		&cobra.Group{ID: groupTargets, Title: "Servers and logins:"},

@@ -50,6 +50,8 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 	choice.addFlags(flags)
 	choice.addURLFlag(flags)
 	flags.BoolVarP(&timestamps, "timestamps", "t", false, "show the time of each line")
+	flags.Bool("ignore-event-parsing-errors", false, "change nothing: events of unknown kinds are always passed over")
+	flags.Lookup("ignore-event-parsing-errors").Hidden = true // fly has it
 	flags.BoolVar(&logFailed, "log-failed", false, "of the output, show only the last lines of a build that does not succeed")
 	flags.BoolVar(&withStatus, "exit-status", true, "exit with the build's status; --exit-status=false exits with 0 once it has ended")
 	return command
