@@ -96,7 +96,9 @@ func runcRun(ctx context.Context, bundle, id string) *exec.Cmd {
 
 func benchLog(ctx context.Context, b *bench) error {
 	const lines = 1_000_000
-	task, err := b.writeTask("log", fmt.Sprintf("seq %d", lines), nil)
+	// The machine's own seq, as busybox's takes longer to count than all of the way from
+	// there to the terminal.
+	task, err := b.writeTask("log", fmt.Sprintf("seq %d", lines), map[string]any{"rootfs_uri": ""})
 	if err != nil {
 		return err
 	}
@@ -121,14 +123,14 @@ func benchLog(ctx context.Context, b *bench) error {
 				return 0, err
 			}
 			defer file.Close()
-			cmd := exec.CommandContext(ctx, filepath.Join(b.dir, "rootfs/bin/busybox"), "seq", fmt.Sprint(lines))
+			cmd := exec.CommandContext(ctx, "seq", fmt.Sprint(lines))
 			cmd.Stdout = file
 			return timed(cmd)
 		})
 	if err != nil {
 		return err
 	}
-	b.compare("log of 1 M lines, task to terminal", ours, "`busybox seq 1000000 > file`", theirs, "<= 0.5 s")
+	b.compare("log of 1 M lines, task to terminal", ours, "`seq 1000000 > file`", theirs, "<= 0.5 s")
 	return nil
 }
 
