@@ -72,6 +72,22 @@ func inMemory() api.StepUsage {
 	}}
 }
 
+// briefTask is a task that was over before what it took to start its container is less
+// than what it did.
+func briefTask() api.StepUsage {
+	return api.StepUsage{Name: "task brief", Started: start, Ended: at(0.006), ResourceUsage: api.ResourceUsage{
+		Samples: []api.Sample{{
+			Timestamp:  at(0.008),
+			CPUStat:    &api.CPUStat{UsageNanos: pointer(uint64(46 * time.Millisecond)), Pressure: some(24 * time.Millisecond)},
+			MemoryStat: &api.MemoryStat{Peak: pointer[uint64](3 << 20), Pressure: some(0)},
+			IOStat:     &api.IOStat{ReadBytes: pointer[uint64](0), WriteBytes: pointer[uint64](28 << 10), Pressure: some(0)},
+			PIDsStat:   &api.PIDsStat{Peak: pointer[uint64](9)},
+			NetStat:    &api.NetStat{RxBytes: pointer[uint64](446), TxBytes: pointer[uint64](752)},
+		}},
+		SysCPUStat: &api.SysCPUStat{User: 0.01},
+	}}
+}
+
 func client() *api.ClientUsage {
 	return &api.ClientUsage{
 		WallNanos: int64(8400 * time.Millisecond), UserNanos: pointer(uint64(40 * time.Millisecond)), SystemNanos: pointer(uint64(13 * time.Millisecond)),
@@ -80,7 +96,7 @@ func client() *api.ClientUsage {
 }
 
 func TestTable(t *testing.T) {
-	build := api.BuildUsage{Steps: []api.StepUsage{diskTask(), v1Task(), {Name: "nothing", Started: start, Ended: start}, inMemory()}, Client: client()}
+	build := api.BuildUsage{Steps: []api.StepUsage{diskTask(), v1Task(), briefTask(), {Name: "nothing", Started: start, Ended: start}, inMemory()}, Client: client()}
 	for _, width := range []int{60, 80, 160, 0} {
 		t.Run(fmt.Sprint(width), func(t *testing.T) {
 			var text strings.Builder
@@ -176,6 +192,9 @@ func TestStalls(t *testing.T) {
 	near := cmp.Comparer(func(a, b float64) bool { return a-b < 1e-6 && b-a < 1e-6 })
 	if diff := cmp.Diff(want, got, near); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := Stalls(briefTask()); got != nil {
+		t.Errorf("a task of 6 ms has stalled: %v", got)
 	}
 }
 

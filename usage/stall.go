@@ -3,8 +3,12 @@ package usage
 import "midge/api"
 
 // Stalls gives when a step waited for its disk, memory or a cpu, between one sample
-// and the next, in the order of time. Parts of less than a hundredth are left out.
+// and the next, in the order of time. Parts of less than a hundredth are left out, and
+// all of a step that is too short for shares.
 func Stalls(step api.StepUsage) []api.Stall {
+	if step.Ended.Sub(step.Started) < leastWall {
+		return nil
+	}
 	usage := step.ResourceUsage
 	before := api.Sample{Timestamp: step.Started}
 	if usage.Baseline != nil {

@@ -9,6 +9,8 @@ import (
 // Summary is what a step used in all. What is not known is nil.
 type Summary struct {
 	Wall time.Duration
+	// Brief tells that Wall is less than shares of it can be told of.
+	Brief bool
 
 	// CPU is the time on cpus, which on several at once is more than Wall.
 	CPU, User, System *time.Duration
@@ -38,10 +40,16 @@ type Summary struct {
 	Limits api.UsageLimits
 }
 
+// leastWall is the shortest time that shares are told of. A control group's counters begin
+// before the step's process does, and what it took to start a container is more than what
+// a shorter step did; the machine's own counters tick a hundred times a second.
+const leastWall = 100 * time.Millisecond
+
 // Summarise sums up what a step used.
 func Summarise(step api.StepUsage) Summary {
 	usage := step.ResourceUsage
-	s := Summary{Wall: step.Ended.Sub(step.Started)}
+	wall := step.Ended.Sub(step.Started)
+	s := Summary{Wall: wall, Brief: wall < leastWall}
 	if usage.Limits != nil {
 		s.Limits = *usage.Limits
 	}

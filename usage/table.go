@@ -65,7 +65,11 @@ func rows(step api.StepUsage) [][]string {
 	rows := [][]string{
 		append([]string{cpuFact(s, missing), memoryFact(s, missing)},
 			append(ioFacts(s, missing), networkFact(s, missing), pidsFact(s, missing))...),
-		append(pressureFacts(s, missing), systemFact(s)),
+	}
+	if s.Brief {
+		rows = append(rows, []string{"pressure and system cpu n/a (it was too short)"})
+	} else {
+		rows = append(rows, append(pressureFacts(s, missing), systemFact(s)))
 	}
 	if s.OOMKills != nil && *s.OOMKills > 0 {
 		rows = append(rows, []string{fmt.Sprintf("killed for memory: %d of its processes", *s.OOMKills)})
@@ -86,7 +90,7 @@ func cpuFact(s Summary, missing map[string]string) string {
 		return "cpu " + notAvailable(missing, "cpuStat.usageNanos")
 	}
 	fact := "cpu " + formatDuration(*s.CPU)
-	if s.Wall > 0 {
+	if !s.Brief {
 		fact += fmt.Sprintf(" (%s cores)", formatNumber(s.CPU.Seconds()/s.Wall.Seconds()))
 	}
 	if s.Throttled != nil && *s.Throttled > 0 {
@@ -156,11 +160,8 @@ func pressureFacts(s Summary, missing map[string]string) []string {
 		return []string{"pressure " + notAvailable(missing, "cpuStat.pressure")}
 	}
 	share := func(name, field string, wait *time.Duration) string {
-		switch {
-		case wait == nil:
+		if wait == nil {
 			return name + " " + notAvailable(missing, field)
-		case s.Wall <= 0:
-			return name + " " + formatDuration(*wait)
 		}
 		return name + " " + formatPercent(min(1, wait.Seconds()/s.Wall.Seconds()))
 	}

@@ -45,6 +45,9 @@ func Verdict(build api.BuildUsage, part string, took time.Duration) string {
 // occupation says what a step did for most of its time, as far as that is known.
 // Waiting is named first where it is a quarter or more, for it is what can be helped.
 func occupation(s Summary) (what string, spent time.Duration) {
+	if s.Brief {
+		return "", 0
+	}
 	for _, wait := range []struct {
 		what  string
 		spent *time.Duration
@@ -58,7 +61,7 @@ func occupation(s Summary) (what string, spent time.Duration) {
 			what, spent = wait.what, min(*wait.spent, s.Wall)
 		}
 	}
-	if what != "" || s.CPU == nil || s.Wall <= 0 {
+	if what != "" || s.CPU == nil {
 		return what, spent
 	}
 	if *s.CPU >= s.Wall/2 {
