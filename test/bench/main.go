@@ -24,6 +24,7 @@ type benchmark struct {
 
 var benchmarks = []benchmark{
 	{"start", benchStart},
+	{"completion", benchCompletion},
 	{"execute", benchExecute},
 	{"log", benchLog},
 	{"load", benchLoad},
