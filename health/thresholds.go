@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 
@@ -24,12 +25,14 @@ type Threshold struct {
 	Bound   float64
 }
 
-var thresholdForm = regexp.MustCompile(`^(.+)\.([a-z_]+)\s*([<>])\s*(\S+)$`)
+var thresholdForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.+)\.([a-z_]+)\s*([<>])\s*(\S+)$`)
+})
 
 // ParseThreshold reads PART.FIELD>NUMBER or PART.FIELD<NUMBER, where the number may end
 // in KB, MB, GB or TB.
 func ParseThreshold(verdict api.Verdict, text string) (Threshold, error) {
-	fields := thresholdForm.FindStringSubmatch(strings.TrimSpace(text))
+	fields := thresholdForm().FindStringSubmatch(strings.TrimSpace(text))
 	if fields == nil {
 		return Threshold{}, fmt.Errorf("the threshold %q should be like disk.free_bytes<20GB or engine.waiting_builds>10", text)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"midge/api"
 	"midge/client"
@@ -68,6 +69,7 @@ func (p *program) addCompletions(root *cobra.Command) {
 		"artifacts pull": {artifacts, directories},
 		"artifacts cat":  {artifacts},
 	}
+	shared := map[*pflag.Flag]bool{} // whose completion is known, of what several commands have
 	for _, command := range commandsBelow(root) {
 		path := strings.TrimPrefix(command.CommandPath(), root.Name()+" ")
 		for name, complete := range flags[path] {
@@ -76,8 +78,9 @@ func (p *program) addCompletions(root *cobra.Command) {
 		for name, complete := range map[string]cobra.CompletionFunc{
 			"target": p.targets, "team": p.served("teams", teams), "team-name": p.served("teams", teams),
 		} {
-			if command.Flags().Lookup(name) != nil {
+			if flag := command.Flags().Lookup(name); flag != nil && !shared[flag] {
 				mustRegister(command, name, complete)
+				shared[flag] = true
 			}
 		}
 		if complete := arguments[path]; complete != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"midge/api"
 	"midge/client"
@@ -19,8 +20,8 @@ type containerPath struct {
 }
 
 var (
-	handlePattern = regexp.MustCompile(`^b\d+-[0-9a-f]{12}$`)
-	buildPattern  = regexp.MustCompile(`^(\d*)(?:/(.+))?$`)
+	handlePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^b\d+-[0-9a-f]{12}$`) })
+	buildPattern  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d*)(?:/(.+))?$`) })
 )
 
 // parseContainerPath reads one. needsPath tells that the part after the colon must be
@@ -28,9 +29,9 @@ var (
 func parseContainerPath(text string, needsPath bool) (containerPath, error) {
 	where, path, found := strings.Cut(text, ":")
 	place := containerPath{path: path, text: text}
-	build := buildPattern.FindStringSubmatch(where)
+	build := buildPattern().FindStringSubmatch(where)
 	switch {
-	case handlePattern.MatchString(where):
+	case handlePattern().MatchString(where):
 		place.choice.handle = where
 	case build != nil:
 		place.choice.build, place.choice.step = build[1], build[2]
@@ -50,7 +51,7 @@ func parseContainerPath(text string, needsPath bool) (containerPath, error) {
 // path that looks like one is written as ./12:x.
 func isContainerPath(text string) bool {
 	where, _, found := strings.Cut(text, ":")
-	return found && (handlePattern.MatchString(where) || buildPattern.MatchString(where))
+	return found && (handlePattern().MatchString(where) || buildPattern().MatchString(where))
 }
 
 // container gives the container that is meant.

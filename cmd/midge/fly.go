@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -36,8 +37,8 @@ func (p *program) typed(text string) string {
 	if !p.flyNamed() {
 		return text
 	}
-	return commandToType.ReplaceAllStringFunc(text, func(found string) string {
-		parts := commandToType.FindStringSubmatch(found)
+	return commandToType().ReplaceAllStringFunc(text, func(found string) string {
+		parts := commandToType().FindStringSubmatch(found)
 		if command, _, err := p.root.Find(parts[2:]); err != nil || command == p.root {
 			return found
 		}
@@ -47,7 +48,9 @@ func (p *program) typed(text string) string {
 
 // commandToType matches what may be a command to type, and has as parts what is between the
 // program's name and the command's, and the latter.
-var commandToType = regexp.MustCompile(`\bmidge( (?:-t \S+ )?)([a-z]+(?:-[a-z]+)*)`)
+var commandToType = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\bmidge( (?:-t \S+ )?)([a-z]+(?:-[a-z]+)*)`)
+})
 
 // progress is where the course of a build is told. That of fly's scripts is in stdout,
 // and the task's stderr with it.

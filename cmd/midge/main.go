@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -62,6 +63,8 @@ type program struct {
 
 	root  *cobra.Command
 	flags globalFlags
+	// global has what sets them, globalLong the same without short names.
+	global, globalLong *pflag.FlagSet
 	// measurement is of this command's time and cost, nil when nobody wants to know.
 	measurement *measurement
 }

@@ -58,7 +58,7 @@ the command line or the request was wrong; 2 when a build errored; 3 when it was
 		}
 		return flagError(command, err)
 	})
-	p.root = root
+	p.root, p.global, p.globalLong = root, p.newGlobalFlags(targetShort), p.newGlobalFlags("")
 	root.AddGroup(
 		&cobra.Group{ID: groupBuilds, Title: "Builds:"},
 		&cobra.Group{ID: groupTargets, Title: "Servers and logins:"},
@@ -101,19 +101,28 @@ const (
 // addGlobalFlags adds the flags that every command has, so that they may stand before
 // and after the command. A command that means something else by one of them keeps it.
 func (p *program) addGlobalFlags(flags *pflag.FlagSet) {
-	global := pflag.NewFlagSet("", pflag.ContinueOnError)
-	short := "t"
-	if flags.ShorthandLookup(short) != nil {
-		short = ""
+	if flags.ShorthandLookup(targetShort) != nil {
+		flags.AddFlagSet(p.globalLong)
+	} else {
+		flags.AddFlagSet(p.global)
 	}
-	global.StringVarP(&p.flags.target, "target", short, p.flags.target, "the server to talk to: a saved `name` or an URL")
-	global.StringVar(&p.flags.team, "team", p.flags.team, "the `team` to act for, if not the target's")
-	global.BoolVar(&p.flags.json, "json", p.flags.json, "answer in JSON")
-	global.BoolVar(&p.flags.quiet, "quiet", p.flags.quiet, "say nothing but the answer or the task's output")
-	global.BoolVar(&p.flags.verbose, "verbose", p.flags.verbose, "show each request and its answer's status")
-	global.BoolVar(&p.flags.tableHeaders, "print-table-headers", p.flags.tableHeaders, "print table headers even where no terminal is")
+}
+
+// targetShort is the short name of --target.
+const targetShort = "t"
+
+// newGlobalFlags gives the flags that every command has, with or without a short name for
+// the target. Making them for each command anew would be much of the time to start.
+func (p *program) newGlobalFlags(short string) *pflag.FlagSet {
+	global := pflag.NewFlagSet("", pflag.ContinueOnError)
+	global.StringVarP(&p.flags.target, "target", short, "", "the server to talk to: a saved `name` or an URL")
+	global.StringVar(&p.flags.team, "team", "", "the `team` to act for, if not the target's")
+	global.BoolVar(&p.flags.json, "json", false, "answer in JSON")
+	global.BoolVar(&p.flags.quiet, "quiet", false, "say nothing but the answer or the task's output")
+	global.BoolVar(&p.flags.verbose, "verbose", false, "show each request and its answer's status")
+	global.BoolVar(&p.flags.tableHeaders, "print-table-headers", false, "print table headers even where no terminal is")
 	p.addMeasuringFlags(global)
-	flags.AddFlagSet(global)
+	return global
 }
 
 // noArguments is the Args of commands that have none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -60,12 +61,12 @@ has kept it.`,
 	return command
 }
 
-var traceIDPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
+var traceIDPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}$`) })
 
 // findTrace gives the spans of a trace, or of the trace that a build is a part of.
 func findTrace(ctx context.Context, c *client.Client, reference string) ([]otlp.Span, error) {
 	id := reference
-	if !traceIDPattern.MatchString(reference) {
+	if !traceIDPattern().MatchString(reference) {
 		number, err := parseBuildID(reference)
 		if err != nil {
 			return nil, err

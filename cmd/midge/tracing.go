@@ -37,7 +37,7 @@ const (
 func (p *program) addMeasuringFlags(flags *pflag.FlagSet) {
 	flags.Var(&choice{&p.flags.trace, []string{"tree", "json"}}, "trace", "show where the time went: as a `tree or json`")
 	flags.Lookup("trace").NoOptDefVal = "tree"
-	flags.StringVar(&p.flags.traceFile, "trace-file", p.flags.traceFile, "write the trace to this `file`, as json if not told else")
+	flags.StringVar(&p.flags.traceFile, "trace-file", "", "write the trace to this `file`, as json if not told else")
 	flags.Var(&choice{&p.flags.usage, []string{"table", "json"}}, "usage", "show what was used: as a `table or json`")
 	flags.Lookup("usage").NoOptDefVal = "table"
 }
