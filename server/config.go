@@ -69,6 +69,10 @@ type Config struct {
 	// MinFreeSpace is how many bytes must be free on the data dir's disk for a build to
 	// begin; with less it waits. 0 is any.
 	MinFreeSpace uint64
+	// StopFreeSpace is how many bytes must be free there for builds to go on: with less
+	// that is stopped which takes the most. More than MinFreeSpace is as much as that;
+	// 0 is any.
+	StopFreeSpace uint64
 	// UserLimits bound what each user may ask of the server, TeamLimits each team.
 	UserLimits, TeamLimits Limits
 	// AllowPrivileged lets tasks run that ask to be privileged.

@@ -41,6 +41,7 @@ func conform(t *testing.T, change ...func(*runc.Options)) {
 		Image:          runtime.ImageSpec{Host: true},
 		CanLimitMemory: true,
 		CanLimitPids:   true,
+		CanLimitDisk:   true,
 		CanCutOff:      true,
 		CanTellChanges: true,
 

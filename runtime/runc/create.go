@@ -163,6 +163,8 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.I
 		User:       spec.User,
 		Own:        []string{spec.Dir},
 		Privileged: spec.Privileged,
+		Written:    s.written,
+		DiskLimit:  cmp.Or(spec.Limits.Disk, w.options.Limits.Disk),
 	}
 	if from != nil {
 		config.Env = slices.Concat(from.Config.Env, spec.Env)

@@ -191,6 +191,46 @@ var processTests = map[string]func(*suite, *testing.T){
 			t.Error("100 processes began where 20 may be")
 		}
 	},
+	"TooMuchOnTheDisk": func(s *suite, t *testing.T) {
+		if !s.options.CanLimitDisk {
+			return
+		}
+		const limit = 8 << 20
+		container := s.container(t, func(spec *runtime.ContainerSpec) {
+			spec.Limits.Disk = limit
+			spec.Outputs = []runtime.Output{{Path: "out"}}
+		})
+		task := start(t, container, script(runtime.TaskProcessID, "head -c 16777216 /dev/zero >out/file; sleep 100000"))
+		other := start(t, container, script("other", "sleep 100000"))
+		for _, status := range []runtime.ExitStatus{task.wait(t).status, other.wait(t).status} {
+			equal(t, "the status", status.Code, 137)
+			if status.DiskUsed <= limit {
+				t.Errorf("DiskUsed is %d, and the limit %d", status.DiskUsed, limit)
+			}
+		}
+		weighed, ok := container.(runtime.Weighed)
+		if !ok {
+			t.Fatalf("%T does not tell what it takes on the disk", container)
+		}
+		used, err := weighed.DiskUsed(testContext(t))
+		check(t, err)
+		if used < 16<<20 {
+			t.Errorf("it takes %d bytes on the disk", used)
+		}
+		// Who comes to see what fills it, and to remove that, may.
+		done := run(t, container, script("after", "rm out/file; echo removed"))
+		equal(t, "stdout", done.stdout, "removed\n")
+		equal(t, "DiskUsed", done.status.DiskUsed, 0)
+	},
+	"WithinItsDisk": func(s *suite, t *testing.T) {
+		container := s.container(t, func(spec *runtime.ContainerSpec) {
+			spec.Limits.Disk = 64 << 20
+			spec.Outputs = []runtime.Output{{Path: "out"}}
+		})
+		done := run(t, container, script("within", "head -c 1048576 /dev/zero >out/file; exit 3"))
+		equal(t, "the status", done.status.Code, 3)
+		equal(t, "DiskUsed", done.status.DiskUsed, 0)
+	},
 	"TooManyOpenFiles": func(s *suite, t *testing.T) {
 		if !s.options.CanLimitOpenFiles {
 			return

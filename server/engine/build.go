@@ -35,6 +35,8 @@ type build struct {
 	// settled is closed once the build was started, waits its turn, or is finished.
 	settled chan struct{}
 	settle  func()
+	// gone is closed once the engine has nothing more to do with the build.
+	gone chan struct{}
 
 	mu     sync.Mutex
 	record state.BuildRecord
@@ -46,6 +48,7 @@ func newBuild(e *Engine, record state.BuildRecord) *build {
 		logger:  e.options.Logger.With("build", record.ID, "team", record.TeamName),
 		record:  record,
 		settled: make(chan struct{}),
+		gone:    make(chan struct{}),
 	}
 	b.settle = sync.OnceFunc(func() { close(b.settled) })
 	b.force, b.abortAll = context.WithCancelCause(trace.WithBuild(trace.WithParent(e.hard, record.TraceParent), record.ID))
@@ -92,6 +95,7 @@ func (b *build) live(turn *turn) {
 	// Who has followed the build to its end finds its span.
 	span.End(err)
 	if out != suspended {
+		b.giveRoom()
 		b.finish(out)
 	}
 	if b.log != nil {

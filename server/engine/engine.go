@@ -247,6 +247,7 @@ func (e *Engine) add(b *build, turn *turn) {
 		e.mu.Lock()
 		delete(e.builds, b.record.ID)
 		e.mu.Unlock()
+		close(b.gone)
 	})
 }
 
