@@ -127,6 +127,7 @@ func (w *Worker) prepare(ctx context.Context, spec runtime.ContainerSpec, s *sta
 	if root.image != nil {
 		r.Image = root.image.Digest
 	}
+	r.HostImage = root.hostImage
 	if r.Volumes, err = w.prepareVolumes(ctx, spec, s); err != nil {
 		return r, err
 	}
