@@ -254,6 +254,11 @@ func (w *Worker) prepareInput(ctx context.Context, handle string, s *stage, v vo
 			return v, err
 		}
 		w.hold(handle, release)
+		if own, ok := artifact.(*ownVolume); ok && own.worker != w {
+			if err := own.worker.noteUser(own.record.Handle, s.dir); err != nil {
+				return v, err
+			}
+		}
 		return prepareLayers(ctx, s, v, lower)
 	}
 	lower := filepath.Join(s.dir, filepath.Base(v.Mounted)+"-lower")
