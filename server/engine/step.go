@@ -70,6 +70,7 @@ type leaf interface {
 
 // leaf runs a leaf, unless it has ended before or was interrupted before it began.
 func (b *build) leaf(ctx context.Context, plan *api.Plan, attempt int, leaf leaf) outcome {
+	defer b.engine.places.found(b.record.ID, plan.ID) // it may never ask for one
 	row, begun := b.before[plan.ID]
 	if !begun {
 		if ctx.Err() != nil {
