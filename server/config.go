@@ -113,9 +113,10 @@ type Config struct {
 	// nobody will use again.
 	DestroyOnExit bool
 
-	// Record makes spans be recorded from now on and keep be told each of them, and
-	// gives what ends that. It may be nil: then no traces are kept.
-	Record func(keep func(otlp.Span)) (stop func(context.Context) error, err error)
+	// Record makes spans be recorded from now on, as trace.Record does, begin be told
+	// of those of builds that begin and keep of each that ends, and gives what ends that.
+	// It may be nil: then no traces are kept.
+	Record func(begin, keep func(otlp.Span)) (stop func(context.Context) error, err error)
 
 	// Now is the clock by which passwords, requests and uploads are limited; nil is
 	// time.Now.

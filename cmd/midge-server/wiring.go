@@ -39,7 +39,9 @@ func (s *settings) config() (server.Config, error) {
 	if config.Placement, err = runtime.ParseStrategies(s.placement); err != nil {
 		return config, err
 	}
-	config.Record = func(keep func(otlp.Span)) (func(context.Context) error, error) { return recordSpans(keep, config.Log) }
+	config.Record = func(begin, keep func(otlp.Span)) (func(context.Context) error, error) {
+		return recordSpans(begin, keep, config.Log)
+	}
 	return config, nil
 }
 

@@ -32,6 +32,10 @@ type build struct {
 	steps, force         context.Context
 	abortSteps, abortAll context.CancelCauseFunc
 
+	// writing is for what must be written whatever becomes of the steps: it ends with the
+	// engine, and carries the build's span.
+	writing context.Context
+
 	// settled is closed once the build was started, waits its turn, or is finished.
 	settled chan struct{}
 	settle  func()
@@ -47,6 +51,7 @@ func newBuild(e *Engine, record state.BuildRecord) *build {
 		engine:  e,
 		logger:  e.options.Logger.With("build", record.ID, "team", record.TeamName),
 		record:  record,
+		writing: e.hard,
 		settled: make(chan struct{}),
 		gone:    make(chan struct{}),
 	}
@@ -91,6 +96,7 @@ func (b *build) live(turn *turn) {
 		}
 	}()
 	ctx, span := trace.StartSpan(b.steps, "build", trace.Team(b.record.TeamName))
+	b.writing = trace.WithSpanOf(b.engine.hard, ctx)
 	out, err := b.run(ctx, turn)
 	// Who has followed the build to its end finds its span.
 	span.End(err)
@@ -144,7 +150,7 @@ func (b *build) open() error {
 	if !b.resumed {
 		return nil
 	}
-	steps, err := b.engine.options.State.Steps(b.engine.hard, b.record.ID)
+	steps, err := b.engine.options.State.Steps(b.writing, b.record.ID)
 	if err != nil {
 		return err
 	}
@@ -189,7 +195,7 @@ func (b *build) start() error {
 	if b.record.Status == api.StatusPending {
 		at := time.Now()
 		err := b.engine.write(func() error {
-			_, err := b.engine.options.State.StartBuild(b.engine.hard, b.record.ID, at)
+			_, err := b.engine.options.State.StartBuild(b.writing, b.record.ID, at)
 			return err
 		})
 		if err != nil {
@@ -242,7 +248,7 @@ var errDiskFull = errors.New("no space left on device: the server's disk is full
 // freeDisk destroys the containers of a build that has filled the disk so far that its
 // end cannot be written: what they hold is what is missing.
 func (b *build) freeDisk() {
-	rows, err := b.engine.options.State.Containers(b.engine.hard, state.ContainerFilter{BuildID: b.record.ID})
+	rows, err := b.engine.options.State.Containers(b.writing, state.ContainerFilter{BuildID: b.record.ID})
 	if err != nil {
 		b.logger.Error("the containers of a build that has filled the disk are not found", "error", err)
 		return
@@ -263,7 +269,7 @@ func (b *build) freeDisk() {
 func (b *build) writeEnd(status api.BuildStatus, at time.Time) error {
 	commit := func() error {
 		// Not hard, whose end would leave open whether the state has it: then the log must not lack it.
-		_, err := b.engine.options.State.FinishBuild(context.WithoutCancel(b.engine.hard), b.record.ID, status, at)
+		_, err := b.engine.options.State.FinishBuild(context.WithoutCancel(b.writing), b.record.ID, status, at)
 		return err
 	}
 	if b.log == nil || b.log.Ended() {

@@ -112,7 +112,7 @@ func (b *build) giveRoom() {
 	if !isForRoom(context.Cause(b.force)) || b.engine.hard.Err() != nil {
 		return
 	}
-	err := b.engine.release(b.engine.hard, b.record.ID, "its build was stopped because the disk was nearly full")
+	err := b.engine.release(b.writing, b.record.ID, "its build was stopped because the disk was nearly full")
 	if err != nil && b.engine.hard.Err() == nil {
 		b.logger.Error("the containers of a build that was stopped for room stay", "error", err)
 	}

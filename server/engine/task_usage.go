@@ -112,7 +112,7 @@ func (t *task) timeLimit() time.Duration {
 
 // abortedBy is who has asked for the build to be aborted, "" when that cannot be read.
 func (t *task) abortedBy() string {
-	record, err := t.engine.options.State.Build(t.engine.hard, t.record.ID)
+	record, err := t.engine.options.State.Build(t.writing, t.record.ID)
 	if err != nil {
 		t.logger.Warn("who has aborted the build is not known", "error", err)
 	}

@@ -41,7 +41,7 @@ func (t *task) claim(ctx context.Context, row *state.Step, spec runtime.Containe
 	row.Worker, row.Container = claim.Name(), t.handle
 	// The container's row is written first, so that there is never one that no row names.
 	err = t.engine.write(func() error {
-		return t.engine.options.State.SaveStep(t.engine.hard, *row, t.containerRow(claim.Name()))
+		return t.engine.options.State.SaveStep(t.writing, *row, t.containerRow(claim.Name()))
 	})
 	if err != nil {
 		claim.Release()
@@ -84,7 +84,7 @@ func (t *task) selectWorker(ctx context.Context, row *state.Step, spec runtime.C
 
 // keepPlace writes since when the step waits, for the next engine.
 func (t *task) keepPlace(row state.Step) {
-	err := t.engine.write(func() error { return t.engine.options.State.SaveStep(t.engine.hard, row) })
+	err := t.engine.write(func() error { return t.engine.options.State.SaveStep(t.writing, row) })
 	if err != nil && t.engine.hard.Err() == nil {
 		t.logger.Error("a place in the queue for workers would not outlive the server", "step", t.plan.ID, "error", err)
 	}
