@@ -92,6 +92,11 @@ func TestTraceOfAFailure(t *testing.T) {
 	}
 	s.midge("builds", "--team", "no-such", "--trace").want(t, 1, "builds", "no-such")
 	s.midge("status", "-t", "unix://"+s.path("no.sock"), "--trace").want(t, 1, "status")
+	r = s.midge("watch", "-b", "99", "--trace", "--usage")
+	r.want(t, 1, "there is no build 99", "this command")
+	if strings.Contains(r.stderr, "cannot be shown") {
+		t.Errorf("what is wrong is said twice:\n%s", r.stderr)
+	}
 }
 
 // What was going on when the server was killed is in the trace, and said to be cut off.
