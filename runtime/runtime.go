@@ -363,7 +363,7 @@ type Process interface {
 	// Usage gives, once Wait has given how the process ended, what was used: by the
 	// container while the one of TaskProcessID ran, and of any other process by itself
 	// and those that it has started and waited for. It is nil when it is not known:
-	// before that, and on a worker that cannot tell.
+	// before that, and on a worker that cannot tell. Without samples it says why in Missing.
 	Usage(ctx context.Context) (*api.ResourceUsage, error)
 }
 
