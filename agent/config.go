@@ -39,6 +39,11 @@ type Config struct {
 	// Own are directories inside that are given to the user who writes there.
 	Own        []string `json:"own,omitempty"`
 	Privileged bool     `json:"privileged,omitempty"`
+
+	// Written are the directories of the machine in which lies what processes write to
+	// files, DiskLimit how many bytes these and their output may take, 0 any number.
+	Written   []string `json:"written,omitempty"`
+	DiskLimit uint64   `json:"disk_limit,omitempty"`
 }
 
 // WriteConfig writes the configuration into the container's directory.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,8 @@ type process struct {
 	started time.Time
 	// oomKills is what the container's cgroup had counted before the process.
 	oomKills int64
+	// diskUsed is what the container took on the disk when it was killed for that.
+	diskUsed atomic.Uint64
 
 	outputs []output
 	pumping chan struct{} // closed once pumps has all that read them

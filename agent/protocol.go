@@ -123,9 +123,12 @@ type Exit struct {
 	// Signal is the number of the signal that ended it, 0 when it exited.
 	Signal int `json:"signal,omitempty"`
 	// OOMKilled tells that the kernel killed a process of the container for memory meanwhile.
-	OOMKilled bool      `json:"oom_killed,omitempty"`
-	Started   time.Time `json:"started"`
-	Ended     time.Time `json:"ended"`
+	OOMKilled bool `json:"oom_killed,omitempty"`
+	// DiskUsed is how many bytes the container took on the disk when the process was
+	// killed because they were too many, else 0.
+	DiskUsed uint64    `json:"disk_used,omitempty"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
 	// Error is why not all of the output was kept, "" when it was.
 	Error string `json:"error,omitempty"`
 }

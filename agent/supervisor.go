@@ -160,6 +160,8 @@ func (s *supervisor) createContainer(ctx context.Context) error {
 // run serves until the container is down.
 func (s *supervisor) run(ctx context.Context) error {
 	go s.accept()
+	unwatch := s.watchDisk(ctx)
+	defer unwatch()
 	var deadline time.Time
 	select {
 	case deadline = <-s.stop:
@@ -282,6 +284,7 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 		Code:      exit.Code,
 		Signal:    exit.Signal,
 		OOMKilled: kills > p.oomKills,
+		DiskUsed:  p.diskUsed.Load(),
 		Started:   p.started,
 		Ended:     time.Now(),
 	})

@@ -170,6 +170,7 @@ type HijackEvent struct {
 // Codes of causes.
 const (
 	CauseMemory    = "out_of_memory"
+	CauseDisk      = "out_of_disk"
 	CauseTimeout   = "timeout"
 	CauseAborted   = "aborted"
 	CauseKilled    = "killed" // by a signal that was none of midge's

@@ -24,10 +24,12 @@ type ImageResource struct {
 }
 
 // ContainerLimits bounds a container. CPU is in shares (1024 is one full weight),
-// Memory in bytes; nil means no limit of its own.
+// Memory and Disk in bytes; nil means no limit of its own. Disk is midge's own: a
+// Concourse passes over it.
 type ContainerLimits struct {
 	CPU    *uint64 `json:"cpu,omitempty" yaml:"cpu,omitempty"`
 	Memory *uint64 `json:"memory,omitempty" yaml:"memory,omitempty"`
+	Disk   *uint64 `json:"disk,omitempty" yaml:"disk,omitempty"`
 }
 
 // TaskRun is the command of a task. Dir is relative to the working directory.

@@ -12,7 +12,7 @@ func TestTaskConfigJSON(t *testing.T) {
 	const text = `{
 		"platform": "linux",
 		"image_resource": {"type": "registry-image", "source": {"repository": "a"}, "version": {"digest": "d", "n": 1}},
-		"container_limits": {"cpu": "512", "memory": "1GB"},
+		"container_limits": {"cpu": "512", "memory": "1GB", "disk": "20GB"},
 		"params": {"S": "s", "N": 1.10, "BIG": 12345678901234567890123, "B": true, "NULL": null, "L": [1, "a"], "M": {"b": 1, "a": 1.10}},
 		"run": {"path": "a", "args": null},
 		"inputs": [{"name": "in", "path": ""}],
@@ -25,7 +25,7 @@ func TestTaskConfigJSON(t *testing.T) {
 	want := TaskConfig{
 		Platform:      "linux",
 		ImageResource: &ImageResource{Type: "registry-image", Source: map[string]any{"repository": "a"}, Version: map[string]string{"digest": "d", "n": "1"}},
-		Limits:        &ContainerLimits{CPU: pointer[uint64](512), Memory: pointer[uint64](1 << 30)},
+		Limits:        &ContainerLimits{CPU: pointer[uint64](512), Memory: pointer[uint64](1 << 30), Disk: pointer[uint64](20 << 30)},
 		Params: map[string]string{
 			"S": "s", "N": "1.10", "BIG": "12345678901234567890123", "B": "true", "NULL": "",
 			"L": `[1,"a"]`, "M": `{"a":1.10,"b":1}`,
@@ -55,6 +55,7 @@ func TestTaskConfigJSONErrors(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{`{"container_limits":{"memory":"much"}}`, `container_limits.memory: "much" is no amount of memory`},
 		{`{"container_limits":{"memory":1.5}}`, `container_limits.memory: "1.5" is no amount of memory`},
+		{`{"container_limits":{"disk":"all"}}`, `container_limits.disk: "all" is no amount of disk space`},
 		{`{"container_limits":{"cpu":-1}}`, `container_limits.cpu: "-1" is no number of CPU shares`},
 		{`{"container_limits":[]}`, "cannot unmarshal array"},
 		{`{"params":[]}`, "cannot unmarshal array"},

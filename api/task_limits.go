@@ -10,8 +10,9 @@ import (
 	"sync"
 )
 
-// minMemory is the smallest limit that lets a process start at all, in bytes.
-const minMemory = 1 << 20
+// minLimit is the smallest limit of memory that lets a process start at all, in bytes,
+// and of disk space that is none by mistake.
+const minLimit = 1 << 20
 
 var memoryPattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^([0-9]+)(?:([kKmMgGtT])(?:i?[bB])?|[bB])?$`)
@@ -41,6 +42,7 @@ func (l *ContainerLimits) UnmarshalJSON(data []byte) error {
 	var raw struct {
 		CPU    *textValue `json:"cpu"`
 		Memory *textValue `json:"memory"`
+		Disk   *textValue `json:"disk"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return err
@@ -60,7 +62,22 @@ func (l *ContainerLimits) UnmarshalJSON(data []byte) error {
 		}
 		l.Memory = &memory
 	}
+	if raw.Disk != nil && *raw.Disk != "" {
+		disk, err := parseDisk(string(*raw.Disk))
+		if err != nil {
+			return fmt.Errorf("container_limits.disk: %w", err)
+		}
+		l.Disk = &disk
+	}
 	return nil
+}
+
+// parseDisk reads an amount of disk space, which is written as memory is.
+func parseDisk(text string) (bytes uint64, err error) {
+	if bytes, err = ParseMemory(text); err != nil {
+		return 0, fmt.Errorf("%q is no amount of disk space: write bytes, or a number with KB, MB or GB, as in 10GB", text)
+	}
+	return bytes, nil
 }
 
 func parseShares(text string) (uint64, error) {

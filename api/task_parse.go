@@ -196,6 +196,7 @@ func (d *taskDecoder) limits(n *node, name string) *ContainerLimits {
 	d.mapping(n, name, []known{
 		{"cpu", d.amount(&l.CPU, parseShares)},
 		{"memory", d.amount(&l.Memory, ParseMemory)},
+		{"disk", d.amount(&l.Disk, parseDisk)},
 	})
 	return &l
 }

@@ -28,7 +28,7 @@ image_resource:
   params: {format: oci}
   version: {digest: sha256:abc, number: 7}
   tags: [a]
-container_limits: {cpu: 512, memory: 1GB}
+container_limits: {cpu: 512, memory: 1GB, disk: 20GB}
 params:
   TEXT: some text
 run:
@@ -55,7 +55,7 @@ caches:
 					Version: map[string]string{"digest": "sha256:abc", "number": "7"},
 					Tags:    []string{"a"},
 				},
-				Limits:  &ContainerLimits{CPU: pointer[uint64](512), Memory: pointer[uint64](1 << 30)},
+				Limits:  &ContainerLimits{CPU: pointer[uint64](512), Memory: pointer[uint64](1 << 30), Disk: pointer[uint64](20 << 30)},
 				Params:  map[string]string{"TEXT": "some text"},
 				Run:     TaskRun{Path: "/bin/sh", Args: []string{"-ec", "go test"}, Dir: "src", User: "nobody"},
 				Inputs:  []TaskInput{{Name: "src"}, {Name: "ci", Path: "/opt/ci", Optional: true}},
@@ -256,13 +256,14 @@ func TestParseTaskConfigErrors(t *testing.T) {
 		},
 		{
 			"what no process can be given",
-			"platform: linux\nrun: {path: a, args: [\"a\\0b\"]}\nparams: {\"A=B\": x, C: \"\\0\"}\ninputs: [{name: \"a\\eb\"}]\ncontainer_limits: {memory: 512}\n",
+			"platform: linux\nrun: {path: a, args: [\"a\\0b\"]}\nparams: {\"A=B\": x, C: \"\\0\"}\ninputs: [{name: \"a\\eb\"}]\ncontainer_limits: {memory: 512, disk: 10}\n",
 			[]string{
 				"task.yml:2:23: run.args[0] has a NUL character in it",
 				`task.yml:3:10: "A=B" cannot be the name of a param`,
 				"task.yml:3:20: the param C has a NUL character in it",
 				"task.yml:4:17: the name of the input \"a\\x1bb\" has control characters in it",
 				"task.yml:5:28: container_limits.memory is 512 bytes, too little for any process: did you mean 512MB?",
+				"task.yml:5:39: container_limits.disk is 10 bytes, too little for any process: did you mean 10MB?",
 			},
 		},
 		{

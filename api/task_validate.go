@@ -77,15 +77,20 @@ func (c TaskConfig) checkImage(report report) {
 }
 
 func (l *ContainerLimits) check(report report, field string) {
-	if l == nil || l.Memory == nil {
+	if l == nil {
 		return
 	}
-	memory := *l.Memory
-	if memory > 0 && memory < minMemory {
-		report(field+".memory", "%s.memory is %d bytes, too little for any process: did you mean %dMB?", field, memory, memory)
-	}
-	if memory > 1<<62 {
-		report(field+".memory", "%s.memory is %d bytes, more than any machine has", field, memory)
+	checkBytes(report, field+".memory", l.Memory)
+	checkBytes(report, field+".disk", l.Disk)
+}
+
+func checkBytes(report report, field string, limit *uint64) {
+	switch {
+	case limit == nil:
+	case *limit > 0 && *limit < minLimit:
+		report(field, "%s is %d bytes, too little for any process: did you mean %dMB?", field, *limit, *limit)
+	case *limit > 1<<62:
+		report(field, "%s is %d bytes, more than any machine has", field, *limit)
 	}
 }
 

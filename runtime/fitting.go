@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // WorkerRequest says what a task needs of a worker.
@@ -16,6 +17,11 @@ type WorkerRequest struct {
 	Team string
 	// Inputs are the artifacts that the task will mount.
 	Inputs []Artifact
+	// Since is when the task began to wait for a worker, which an earlier server may have
+	// seen: who has waited for longer goes before. Zero is now.
+	Since time.Time
+	// Placed, if it is not nil, is called when the task has its place in the queue.
+	Placed func()
 }
 
 // NoWorkerError tells that no worker of a pool can ever fit, busy or not.

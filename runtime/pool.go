@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // The states of a worker, as WorkerInfo has them.
@@ -26,7 +27,8 @@ type Pool struct {
 
 	mu      sync.Mutex
 	members []*member
-	queue   []*selection
+	queue   []*selection // those first who have waited longest
+	held    bool         // nobody is served
 }
 
 // member is a worker of a pool. Its name and info never change; the rest is
@@ -112,14 +114,44 @@ func (p *Pool) Select(ctx context.Context, request WorkerRequest, waiting func(r
 	if err != nil {
 		return nil, err
 	}
+	if request.Since.IsZero() {
+		request.Since = time.Now()
+	}
 	s := &selection{request: request, strategies: p.strategies, preferences: preferences, changed: make(chan struct{}, 1)}
 	p.mu.Lock()
 	// A worker may have been pruned while others were asked.
 	p.refresh(s)
-	p.queue = append(p.queue, s)
+	p.join(s)
 	p.serve()
 	p.mu.Unlock()
+	if request.Placed != nil {
+		request.Placed()
+	}
 	return p.await(ctx, s, waiting)
+}
+
+// join gives a selection its place in the queue. The pool is locked.
+func (p *Pool) join(s *selection) {
+	later := slices.IndexFunc(p.queue, func(other *selection) bool { return other.request.Since.After(s.request.Since) })
+	if later < 0 {
+		later = len(p.queue)
+	}
+	p.queue = slices.Insert(p.queue, later, s)
+}
+
+// Hold has nobody get a worker until the function that it gives is called: those who
+// waited before a restart of the server come again in any order, and are to have their
+// places before one is served.
+func (p *Pool) Hold() (serve func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.held = false
+		p.serve()
+	}
 }
 
 // selection is a request that is in the queue.
@@ -140,6 +172,7 @@ func (p *Pool) await(ctx context.Context, s *selection, waiting func(string, int
 		p.mu.Lock()
 		given, err := s.given, s.err
 		reason, ahead := p.describe(s)
+		held := p.held
 		p.mu.Unlock()
 		if given != nil {
 			return p.claim(given), nil
@@ -147,7 +180,7 @@ func (p *Pool) await(ctx context.Context, s *selection, waiting func(string, int
 		if err != nil {
 			return nil, err
 		}
-		if reason != told || ahead != toldAhead {
+		if !held && (reason != told || ahead != toldAhead) {
 			told, toldAhead = reason, ahead
 			waiting(reason, ahead)
 		}
@@ -185,7 +218,10 @@ func (p *Pool) leave(s *selection) {
 func (p *Pool) serve() {
 	var left []*selection
 	for _, s := range p.queue {
-		if s.given = s.choose(); s.given != nil {
+		if !p.held {
+			s.given = s.choose()
+		}
+		if s.given != nil {
 			s.given.claims++
 			s.given.made++
 		} else if s.err == nil {

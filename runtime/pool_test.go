@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"midge/runtime"
 	"midge/runtime/runtimetest"
@@ -110,6 +111,40 @@ func TestParseStrategies(t *testing.T) {
 	if _, err := runtime.ParseStrategies([]string{"fastest"}); err == nil || !strings.Contains(err.Error(), "volume-locality") {
 		t.Errorf("an unknown strategy gave %v", err)
 	}
+}
+
+func TestPoolServesThoseFirstWhoWaitLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool, _ := newPool(t, nil, runtimetest.Config{Name: "only", MaxActiveTasks: 1})
+		serve := pool.Hold()
+		began := time.Now()
+		var mu sync.Mutex
+		var served []int
+		for _, since := range []int{3, 1, 4, 2} {
+			go func() {
+				request := linux
+				request.Since = began.Add(time.Duration(since) * time.Second)
+				claim, err := pool.Select(t.Context(), request, func(string, int) {})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				served = append(served, since)
+				mu.Unlock()
+				claim.Release()
+			}()
+		}
+		synctest.Wait()
+		if len(served) > 0 {
+			t.Errorf("%v were served while nobody was to be", served)
+		}
+		serve()
+		synctest.Wait()
+		if want := []int{1, 2, 3, 4}; !slices.Equal(served, want) {
+			t.Errorf("they were served in the order %v, want %v", served, want)
+		}
+	})
 }
 
 // addContainers makes containers on a worker.

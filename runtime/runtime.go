@@ -156,6 +156,11 @@ type Limits struct {
 	Memory    uint64 // bytes
 	Pids      int64  // not bounded on a worker that cannot
 	OpenFiles uint64 // of a process; a worker gives no more than it has itself
+
+	// Disk is how many bytes the container's files, less what it was given, and the
+	// output of its processes may take. When there is more, at some later moment, all of
+	// its processes are killed. Not bounded on a worker that cannot.
+	Disk uint64
 }
 
 // Input mounts an artifact, copy-on-write: what the container writes there nobody else sees.
@@ -235,6 +240,15 @@ type Listening interface {
 	// Environment is that of every process, before its own: what the image sets and,
 	// after it, the Env of the container's spec.
 	Environment(ctx context.Context) ([]string, error)
+}
+
+// Weighed is a Container that tells how much it has on a disk of this machine.
+type Weighed interface {
+	Container
+
+	// DiskUsed is how many bytes the container takes, counted as Limits.Disk is. When
+	// ctx ends before all is counted it gives what was by then, and an error.
+	DiskUsed(ctx context.Context) (uint64, error)
 }
 
 // Files are the files of a container as its processes see them: those of its image,
@@ -349,7 +363,7 @@ type Process interface {
 	// Usage gives, once Wait has given how the process ended, what was used: by the
 	// container while the one of TaskProcessID ran, and of any other process by itself
 	// and those that it has started and waited for. It is nil when it is not known:
-	// before that, and on a worker that cannot tell.
+	// before that, and on a worker that cannot tell. Without samples it says why in Missing.
 	Usage(ctx context.Context) (*api.ResourceUsage, error)
 }
 
@@ -372,6 +386,9 @@ type ExitStatus struct {
 	Signal string
 	// OOMKilled tells that the kernel killed a process of the container for memory meanwhile.
 	OOMKilled bool
+	// DiskUsed is how many bytes the container took on the disk when the process was killed
+	// because those were more than Limits.Disk, else 0.
+	DiskUsed uint64
 	// Started and Ended are the worker's clock.
 	Started, Ended time.Time
 }

@@ -69,6 +69,10 @@ type Config struct {
 	// MinFreeSpace is how many bytes must be free on the data dir's disk for a build to
 	// begin; with less it waits. 0 is any.
 	MinFreeSpace uint64
+	// StopFreeSpace is how many bytes must be free there for builds to go on: with less
+	// that is stopped which takes the most. More than MinFreeSpace is as much as that;
+	// 0 is any.
+	StopFreeSpace uint64
 	// UserLimits bound what each user may ask of the server, TeamLimits each team.
 	UserLimits, TeamLimits Limits
 	// AllowPrivileged lets tasks run that ask to be privileged.
@@ -109,9 +113,10 @@ type Config struct {
 	// nobody will use again.
 	DestroyOnExit bool
 
-	// Record makes spans be recorded from now on and keep be told each of them, and
-	// gives what ends that. It may be nil: then no traces are kept.
-	Record func(keep func(otlp.Span)) (stop func(context.Context) error, err error)
+	// Record makes spans be recorded from now on, as trace.Record does, begin be told
+	// of those of builds that begin and keep of each that ends, and gives what ends that.
+	// It may be nil: then no traces are kept.
+	Record func(begin, keep func(otlp.Span)) (stop func(context.Context) error, err error)
 
 	// Now is the clock by which passwords, requests and uploads are limited; nil is
 	// time.Now.

@@ -26,7 +26,7 @@ func (s *Server) lookAtDisk() (partValues, error) {
 		return nil, err
 	}
 	minimum := float64(s.config.MinFreeSpace)
-	values := partValues{"free_bytes": free, "total_bytes": total, "min_free_bytes": minimum}
+	values := partValues{"free_bytes": free, "total_bytes": total, "min_free_bytes": minimum, "stop_free_bytes": s.config.stopFloor()}
 	if free < minimum {
 		s.engine.Pause("the server's disk is nearly full: new builds wait until there is room")
 	} else {

@@ -59,20 +59,32 @@ func (p *parts) expect(name string, period time.Duration) {
 	p.parts[name] = &part{period: period, expected: p.now()}
 }
 
-// report notes that a part has run since began, and what came of it.
-func (p *parts) report(name string, began time.Time, values partValues, err error) {
+// forget removes a part that is no more.
+func (p *parts) forget(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.parts, name)
+}
+
+// report notes that a part has run since began, and what came of it. It is false when
+// the part was forgotten.
+func (p *parts) report(name string, began time.Time, values partValues, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	part, now := p.parts[name], p.now()
+	if part == nil {
+		return false
+	}
 	part.last, part.expected, part.took, part.values, part.err = now, now, now.Sub(began), values, err
 	if err == nil {
 		part.failures = 0
 	} else {
 		part.failures++
 	}
+	return true
 }
 
-// watch has a part look after itself each period, until ctx ends.
+// watch has a part look after itself each period, until ctx ends or it was forgotten.
 func (p *parts) watch(ctx context.Context, name string, period time.Duration, look func(ctx context.Context) (partValues, error)) {
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
@@ -82,7 +94,9 @@ func (p *parts) watch(ctx context.Context, name string, period time.Duration, lo
 		if ctx.Err() != nil {
 			return
 		}
-		p.report(name, began, values, err)
+		if !p.report(name, began, values, err) {
+			return
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -48,6 +49,21 @@ func TestVerdictOfPart(t *testing.T) {
 				t.Errorf("of the last run it says %+v", status)
 			}
 		})
+	}
+}
+
+func TestAPartThatIsForgotten(t *testing.T) {
+	p := parts{now: time.Now, parts: map[string]*part{}}
+	p.expect("loop", time.Nanosecond)
+	looks := 0
+	p.watch(t.Context(), "loop", time.Nanosecond, func(context.Context) (partValues, error) {
+		if looks++; looks == 3 {
+			p.forget("loop")
+		}
+		return nil, nil
+	})
+	if looks != 3 || len(p.list()) != 0 {
+		t.Errorf("it was looked at %d times, and %d parts are there", looks, len(p.list()))
 	}
 }
 

@@ -170,7 +170,13 @@ func TestWorkersAndWallAreTheAdministrators(t *testing.T) {
 	if workers := owner.want(http.StatusOK, "GET", "/api/v1/workers", ""); !strings.Contains(workers, `"state":"landed"`) {
 		t.Errorf("got workers %s", workers)
 	}
+	if body := admin.want(http.StatusOK, "GET", "/api/v1/status", ""); !strings.Contains(body, `"worker memory"`) {
+		t.Errorf("the status lacks the worker: %s", body)
+	}
 	admin.want(http.StatusOK, "PUT", "/api/v1/workers/memory/prune", "")
+	if body := admin.want(http.StatusOK, "GET", "/api/v1/status", ""); strings.Contains(body, `"worker memory"`) {
+		t.Errorf("the status has a worker that was pruned: %s", body)
+	}
 	if workers := owner.want(http.StatusOK, "GET", "/api/v1/workers", ""); strings.TrimSpace(workers) != "[]" {
 		t.Errorf("got workers %s", workers)
 	}

@@ -162,6 +162,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	s.startCollections()
 	s.watchParts()
+	s.background.Go(func() { s.keepRoom(s.streams) })
 	return nil
 }
 

@@ -112,9 +112,12 @@ func (s *Server) watchParts() {
 		watch(partCertificate, func(context.Context) (partValues, error) { return certificate.status(time.Now()) })
 	}
 	for _, worker := range s.pool.Workers() {
-		watch("worker "+worker.Name(), func(ctx context.Context) (partValues, error) { return workerStatus(ctx, worker) })
+		watch(partOfWorker(worker.Name()), func(ctx context.Context) (partValues, error) { return workerStatus(ctx, worker) })
 	}
 }
+
+// partOfWorker is the name of the part that is a worker.
+func partOfWorker(name string) string { return "worker " + name }
 
 func workerStatus(ctx context.Context, worker runtime.Worker) (partValues, error) {
 	info, err := worker.Info(ctx)

@@ -28,7 +28,7 @@ func (s *Server) openTraces() error {
 		return err
 	}
 	s.onClose(store.Close)
-	stop, err := s.config.Record(store.Keep)
+	stop, err := s.config.Record(store.Begin, store.Keep)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 
 // traced configures a server that keeps the spans of this process.
 func traced(config *server.Config) {
-	config.Record = func(keep func(otlp.Span)) (func(context.Context) error, error) {
-		return trace.Record(trace.Options{Service: "midge-server", Keep: keep})
+	config.Record = func(begin, keep func(otlp.Span)) (func(context.Context) error, error) {
+		return trace.Record(trace.Options{Service: "midge-server", Begin: begin, Keep: keep})
 	}
 }
 

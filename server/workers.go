@@ -61,6 +61,7 @@ func (s *Server) pruneWorker(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"stderr": fmt.Sprintf("cannot prune: %v", err)})
 		return
 	}
+	s.parts.forget(partOfWorker(name))
 	s.log.InfoContext(r.Context(), "worker pruned", "worker", name, "by", requester(r).user())
 }
 

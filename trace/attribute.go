@@ -39,6 +39,9 @@ const (
 // Debug marks a span that only those see who ask for all: a request, an SQL statement.
 var Debug = LevelKey.String("debug")
 
+// Interrupted marks a span that was cut off: when it ended is not known.
+var Interrupted = attribute.Bool("midge.interrupted", true)
+
 // Team is the team on whose behalf a span is.
 func Team(name string) attribute.KeyValue { return TeamKey.String(name) }
 

@@ -43,6 +43,19 @@ func WithParent(ctx context.Context, traceparent string) context.Context {
 	return propagator.Extract(ctx, propagation.MapCarrier{parentHeader: traceparent})
 }
 
+// WithSpanOf gives ctx with the span, and the build, that another context carries, and
+// nothing else of that.
+func WithSpanOf(ctx, other context.Context) context.Context {
+	if recording.Load() == nil {
+		return ctx
+	}
+	ctx = oteltrace.ContextWithSpan(ctx, oteltrace.SpanFromContext(other))
+	if build, ok := other.Value(buildKey{}).(attribute.KeyValue); ok {
+		ctx = context.WithValue(ctx, buildKey{}, build)
+	}
+	return ctx
+}
+
 // FromRequest gives a request's context with the span of who sent it as the one that
 // it carries, for what is to be below that and not below the request.
 func FromRequest(r *http.Request) context.Context {

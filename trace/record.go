@@ -32,6 +32,9 @@ type Options struct {
 	// Service and Version name the program, unless OTEL_SERVICE_NAME and
 	// OTEL_RESOURCE_ATTRIBUTES do.
 	Service, Version string
+	// Begin is called with every span of a build that begins, as Keep is with those that
+	// have ended. Nil wants none.
+	Begin func(otlp.Span)
 	// Keep is called with every span that has ended, sampled or not, from many
 	// goroutines; it must not wait. Nil keeps none.
 	Keep func(otlp.Span)
@@ -57,7 +60,7 @@ func Record(options Options) (stop func(context.Context) error, err error) {
 	providerOptions := []sdk.TracerProviderOption{
 		sdk.WithResource(identity),
 		sdk.WithSampler(everything{sampler}),
-		sdk.WithSpanProcessor(keeper{options.Keep, fromSDKResource(identity)}),
+		sdk.WithSpanProcessor(keeper{options.Begin, options.Keep, fromSDKResource(identity)}),
 	}
 	for _, exporter := range options.Exporters {
 		providerOptions = append(providerOptions, sdk.WithBatcher(exporter))
@@ -96,8 +99,10 @@ func identify(options Options) (*sdkresource.Resource, error) {
 	return sdkresource.Merge(ours, asked)
 }
 
-// keeper is the processor that hands every span on when it has ended.
+// keeper is the processor that hands every span on when it has ended, and those of
+// builds when they begin as well.
 type keeper struct {
+	begin    func(otlp.Span)
 	keep     func(otlp.Span)
 	resource *otlp.Resource
 }
@@ -105,6 +110,9 @@ type keeper struct {
 func (k keeper) OnStart(ctx context.Context, span sdk.ReadWriteSpan) {
 	if build, ok := ctx.Value(buildKey{}).(attribute.KeyValue); ok {
 		span.SetAttributes(build)
+		if k.begin != nil {
+			k.begin(fromSDK(span, k.resource))
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ const flushInterval = time.Second
 // The file of build 12 in the trace 4bf9... is 4bf9.../12.jsonl below the store's
 // directory. Each of its lines is a TracesData message of OTLP in JSON, as
 // OpenTelemetry's file exporter writes them. A line that a crash has cut is passed over.
+// Spans that take their time are written when they begin, too, without an end: those
+// whose process was killed are known by that.
 type Store struct {
 	directory string
 	log       *slog.Logger
@@ -46,6 +48,7 @@ type Store struct {
 	mu      sync.Mutex
 	pending map[buildFile][]otlp.Span
 	waiting int // spans in pending
+	open    map[oteltrace.SpanID]*openSpan
 	dropped int64
 	ring    []otlp.Span
 	next    int // where the next span goes in the ring once it is full
@@ -68,17 +71,18 @@ func OpenStore(directory string, log *slog.Logger) (*Store, error) {
 	s := &Store{
 		directory: directory, log: log, stop: stop, done: make(chan struct{}),
 		limits: storeLimits{buildBytes: 16 << 20, pending: 20_000, ring: 4096},
-		wake:   make(chan struct{}, 1), pending: map[buildFile][]otlp.Span{},
+		wake:   make(chan struct{}, 1), pending: map[buildFile][]otlp.Span{}, open: map[oteltrace.SpanID]*openSpan{},
 	}
 	go s.run(ctx)
 	return s, nil
 }
 
-// Keep keeps a span. It never waits for the disk.
+// Keep keeps a span that has ended. It never waits for the disk.
 func (s *Store) Keep(span otlp.Span) {
 	build := buildOf(&span)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.open, span.SpanID)
 	switch {
 	case build == 0 && isNoise(&span):
 	case build == 0 && len(s.ring) < s.limits.ring:
@@ -92,10 +96,15 @@ func (s *Store) Keep(span otlp.Span) {
 		key := buildFile{span.TraceID, build}
 		s.pending[key] = append(s.pending[key], span)
 		s.waiting++
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+		s.wakeUp()
+	}
+}
+
+// wakeUp has what is new written before long.
+func (s *Store) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -148,6 +157,7 @@ func (s *Store) Flush() error {
 	s.mu.Lock()
 	pending := s.pending
 	s.pending, s.waiting = map[buildFile][]otlp.Span{}, 0
+	s.addBegun(pending)
 	s.mu.Unlock()
 	var errs []error
 	for key, spans := range pending {
@@ -256,7 +266,7 @@ func (s *Store) buildSpans(key buildFile) ([]otlp.Span, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append(spans, s.pending[key]...), nil
+	return s.settle(append(spans, s.pending[key]...)), nil
 }
 
 // requests gives the spans of a trace that are in the ring, by the request at their top.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"midge/trace/otlp"
@@ -313,5 +315,63 @@ func TestRemoveBuildsOfAllTraces(t *testing.T) {
 	if parts, err := store.Trace(someTrace); err != nil || len(parts) != 1 || parts[0].Build != 12 {
 		t.Errorf("there is %+v (%v), want build 12 alone", parts, err)
 	}
+	closeStore(t, store)
+}
+
+// What had begun when its process was killed is there afterwards, until the next went on.
+func TestStoreTellsOfSpansThatWereCutOff(t *testing.T) {
+	at := func(seconds int) time.Time { return time.Unix(1000+int64(seconds), 0).UTC() }
+	process := func(name string) *otlp.Resource {
+		return &otlp.Resource{Attributes: []attribute.KeyValue{semconv.ServiceInstanceID(name)}}
+	}
+	span := func(id byte, from *otlp.Resource, begin, end int) otlp.Span {
+		made := numbered(id, 12)
+		made.Resource, made.Start = from, at(begin)
+		if end > 0 {
+			made.End = at(end)
+		}
+		return made
+	}
+	directory := t.TempDir()
+	killed, next := process("killed"), process("next")
+	store := openStore(t, directory)
+	store.Begin(span(1, killed, 1, 0))
+	store.Begin(span(2, killed, 2, 0))
+	if err := store.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	store.Keep(span(2, killed, 2, 5))
+	store.Begin(span(3, killed, 6, 0))
+	if got := ids(t, store)["build 12"]; string(got) != "\x02" {
+		t.Errorf("of what is going on it gives %v", got)
+	}
+	if err := store.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing tells the store that it is killed: what opens its directory next is another.
+	after := openStore(t, directory)
+	check := func(name string, ends map[byte]int) {
+		t.Helper()
+		parts, err := after.Trace(someTrace)
+		if err != nil || len(parts) != 1 {
+			t.Fatal(len(parts), err)
+		}
+		got := map[byte]int{}
+		for _, span := range parts[0].Spans {
+			got[span.SpanID[7]] = int(span.End.Sub(at(0)).Seconds())
+			_, cut := span.Attribute(Interrupted.Key)
+			if failed := span.Status == codes.Error; cut != failed || cut != (span.SpanID[7] == 1 || span.SpanID[7] == 3) {
+				t.Errorf("%s: span %d was cut off: %t, and has failed: %t %q", name, span.SpanID[7], cut, failed, span.Message)
+			}
+		}
+		if diff := cmp.Diff(ends, got); diff != "" {
+			t.Errorf("%s: the spans end otherwise (-want +got):\n%s", name, diff)
+		}
+	}
+	check("before another goes on", map[byte]int{1: 6, 2: 5, 3: 6})
+	after.Begin(span(4, next, 20, 0))
+	after.Keep(span(4, next, 20, 30))
+	check("afterwards", map[byte]int{1: 20, 2: 5, 3: 20, 4: 30})
+	closeStore(t, after)
 	closeStore(t, store)
 }

@@ -13,6 +13,9 @@ type Ending struct {
 	ExitStatus int
 	// OOMKilled tells that the runtime saw a process killed for memory.
 	OOMKilled bool
+	// DiskUsed is what the task's container took on the disk, in bytes, when it was killed
+	// because that was more than DiskLimit, else 0.
+	DiskUsed, DiskLimit uint64
 	// Timeout is the time the step was given, when that ran out, else 0.
 	Timeout time.Duration
 	// Aborted tells that somebody aborted the build, AbortedBy who, "" when that is not known.
@@ -37,6 +40,8 @@ func (e Ending) Explain() string {
 	}
 	byKill := e.ExitStatus == killed || e.ExitStatus == terminated
 	switch {
+	case e.DiskUsed > 0:
+		return fmt.Sprintf("the task was killed for disk space: its container had %s on the disk, more than its limit of %s; raise container_limits.disk in the task's file or the server's --default-task-disk-limit", formatBytes(e.DiskUsed), formatBytes(e.DiskLimit))
 	case e.OOMKilled || kills > 0:
 		return e.explainMemory(s, kills)
 	case byKill && e.Timeout > 0:

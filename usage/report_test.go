@@ -229,6 +229,8 @@ func TestExplain(t *testing.T) {
 			"the task was killed for memory: it stayed below its limit of 1 GB (peak 100 MB), so its worker ran out of memory; run it on a larger worker"},
 		{"no limit", Ending{ExitStatus: 137, Usage: used(nil, small, 1, 0)},
 			"the task was killed for memory: it has no limit of its own, so its worker ran out of memory (peak 100 MB); set container_limits.memory in the task's file, or run it on a larger worker"},
+		{"disk", Ending{ExitStatus: 137, DiskUsed: 3 << 29, DiskLimit: 1 << 30},
+			"the task was killed for disk space: its container had 1.5 GB on the disk, more than its limit of 1 GB; raise container_limits.disk in the task's file or the server's --default-task-disk-limit"},
 		{"timeout", Ending{ExitStatus: 143, Timeout: 10 * time.Minute},
 			"the task was killed because its timeout of 10m0s ran out; give the step a longer timeout"},
 		{"timeout, no signal", Ending{ExitStatus: 3, Timeout: 10 * time.Minute}, ""},

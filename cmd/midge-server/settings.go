@@ -87,13 +87,17 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.Var((*memoryValue)(&s.server.MaxArtifactSize), "max-artifact-size", "most that the files of an input or output may have together, as in 2GB: `size`; 0 for no limit")
 	s.server.MinFreeSpace = 256 << 20
 	flags.Var((*memoryValue)(&s.server.MinFreeSpace), "min-free-space", "least that must be free on the data dir's disk for a build to begin: `size`; 0 for none")
+	s.server.StopFreeSpace = 64 << 20
+	flags.Var((*memoryValue)(&s.server.StopFreeSpace), "stop-free-space", "least that must be free there for builds to go on, no more than min-free-space: with less, the one that takes the most is stopped: `size`; 0 for none")
 	flags.BoolVar(&s.server.AllowPrivileged, "allow-privileged", false, "run tasks as root of this machine that ask to be privileged")
 	flags.Uint64Var(&s.server.DefaultLimits.CPUShares, "default-task-cpu-limit", 0, "CPU `shares` of a task that sets none; 1024 is one full weight, 0 no limit")
 	flags.Var((*memoryValue)(&s.server.DefaultLimits.Memory), "default-task-memory-limit", "`memory` of a task that sets none, as in 2GB; 0 for no limit")
 	flags.Int64Var(&s.server.DefaultLimits.Pids, "default-task-pids-limit", 0, "most `processes` and threads of a task; 0 for no limit")
 	flags.Uint64Var(&s.server.DefaultLimits.OpenFiles, "default-task-open-files-limit", 0, "most `files` that a process of a task has open, no more than this server may; 0 for that")
+	flags.Var((*memoryValue)(&s.server.DefaultLimits.Disk), "default-task-disk-limit", "`size` of what the container of a task that sets none takes on the disk, as in 20GB; 0 for no limit")
 	flags.Uint64Var(&s.server.MaxLimits.CPUShares, "max-task-cpu-limit", 0, "most CPU `shares` that a task may set; 0 for no limit")
 	flags.Var((*memoryValue)(&s.server.MaxLimits.Memory), "max-task-memory-limit", "most `memory` that a task may set; 0 for no limit")
+	flags.Var((*memoryValue)(&s.server.MaxLimits.Disk), "max-task-disk-limit", "most disk space, a `size`, that a task may set; 0 for no limit")
 }
 
 func (s *settings) addLimits(flags *pflag.FlagSet) {

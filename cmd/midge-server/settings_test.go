@@ -108,8 +108,8 @@ func TestEverySourceTakesSeveralValues(t *testing.T) {
 }
 
 func TestSettingsOfEveryKind(t *testing.T) {
-	s, err := parse(t, []string{"--default-task-memory-limit", "512MB", "--log-level=debug", "--add-local-user", "ann:a,b"}, nil,
-		"host-image: false\nmax-active-builds: 3\nlog-format: json\nmax-task-cpu-limit: 512\nlisten: \"\"\n")
+	s, err := parse(t, []string{"--default-task-memory-limit", "512MB", "--default-task-disk-limit", "20GB", "--log-level=debug", "--add-local-user", "ann:a,b"}, nil,
+		"host-image: false\nmax-task-disk-limit: 50GB\nmax-active-builds: 3\nlog-format: json\nmax-task-cpu-limit: 512\nlisten: \"\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +118,7 @@ func TestSettingsOfEveryKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.worker.runc.HostImage || config.MaxActiveBuilds != 3 || s.logFormat != "json" || config.DefaultLimits.Memory != 512<<20 ||
+		config.DefaultLimits.Disk != 20<<30 || config.MaxLimits.Disk != 50<<30 ||
 		config.MaxLimits.CPUShares != 512 || config.Listen != "" || !config.Log.Enabled(t.Context(), -4) {
 		t.Errorf("got %+v", s)
 	}

@@ -15,10 +15,11 @@ import (
 
 // recordSpans begins to record the server's spans, and exports them where
 // OpenTelemetry's variables say so.
-func recordSpans(keep func(otlp.Span), log *slog.Logger) (stop func(context.Context) error, err error) {
+func recordSpans(begin, keep func(otlp.Span), log *slog.Logger) (stop func(context.Context) error, err error) {
 	options := trace.Options{
 		Service: "midge-server",
 		Version: api.Version,
+		Begin:   begin,
 		Keep:    keep,
 		ExportFailed: func(err error) {
 			log.Warn("spans were not exported", "error", err)

@@ -16,8 +16,8 @@ import (
 // config is the server's configuration.
 func (s *settings) config() (server.Config, error) {
 	config := s.server
-	if rootless.Ordinary() && config.DefaultLimits != (runtime.Limits{}) {
-		return config, errors.New("limits of tasks need root: leave out the settings default-task-..., or start the server with sudo")
+	if limits := config.DefaultLimits; rootless.Ordinary() && (limits.Memory > 0 || limits.CPUShares > 0 || limits.Pids > 0) {
+		return config, errors.New("limits of memory, processors and processes need root: leave out default-task-memory-limit, default-task-cpu-limit and default-task-pids-limit, or start the server with sudo")
 	}
 	for _, text := range s.users {
 		user, err := server.ParseLocalUser(text)
@@ -39,7 +39,9 @@ func (s *settings) config() (server.Config, error) {
 	if config.Placement, err = runtime.ParseStrategies(s.placement); err != nil {
 		return config, err
 	}
-	config.Record = func(keep func(otlp.Span)) (func(context.Context) error, error) { return recordSpans(keep, config.Log) }
+	config.Record = func(begin, keep func(otlp.Span)) (func(context.Context) error, error) {
+		return recordSpans(begin, keep, config.Log)
+	}
 	return config, nil
 }
 

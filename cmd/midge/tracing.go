@@ -254,6 +254,10 @@ func serversSpans(ctx context.Context, c *client.Client, id string) ([]otlp.Span
 func (m *measurement) addBuildsUsage(ctx context.Context, total *api.BuildUsage) error {
 	for _, build := range m.builds {
 		used, err := m.server.BuildUsage(ctx, build)
+		var missing *client.NotFoundError
+		if errors.As(err, &missing) { // which the command has said
+			continue
+		}
 		if err != nil {
 			return err
 		}

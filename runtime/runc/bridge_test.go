@@ -1,11 +1,15 @@
 package runc_test
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -121,6 +125,106 @@ func TestBridge(t *testing.T) {
 		t.Errorf("addresses are left: %v (%v)", left, err)
 	}
 	awaitNoLinks(t)
+}
+
+// As many containers at once as one likes each have a network of their own, and nothing
+// of them is left.
+func TestManyContainersAtOnceOnTheBridge(t *testing.T) {
+	if !inOwnNetwork(t) {
+		return
+	}
+	const containers = 200
+	dir := filepath.Join(t.TempDir(), "state")
+	before := takeInventory(t, dir)
+	w := newWorker(t, func(o *runc.Options) {
+		o.StateDir = dir
+		o.Network = runc.NetworkBridge
+		o.Bridge = network.Defaults
+		o.Bridge.Subnet = netip.MustParsePrefix("10.213.0.0/16")
+	})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	addresses := make(map[string]int)
+	for i := range containers {
+		all.Go(func() {
+			got, err := addressOf(t.Context(), w, "many-"+itoa(i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			addresses[got]++
+		})
+	}
+	all.Wait()
+	if len(addresses) != containers {
+		t.Errorf("%d containers have %d addresses: %v", containers, len(addresses), addresses)
+	}
+	handles, err := w.Containers(t.Context())
+	if err != nil || len(handles) != containers {
+		t.Errorf("%d containers are there: %v", len(handles), err)
+	}
+	for _, handle := range handles {
+		all.Go(func() {
+			c, err := w.LookupContainer(t.Context(), handle)
+			if err == nil {
+				err = c.Destroy(t.Context())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	w.Close()
+	before.compare(t)
+	left, err := filepath.Glob(filepath.Join(dir, "network", "*", "10.*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("addresses are left: %v (%v)", left, err)
+	}
+	awaitNoLinks(t)
+}
+
+// addressOf makes a container that stays, and gives the address that it has for a way out.
+func addressOf(ctx context.Context, w *runc.Worker, handle string) (string, error) {
+	c, err := w.FindOrCreateContainer(ctx, runtime.ContainerSpec{Handle: handle, Dir: "/work", Image: runtime.ImageSpec{Host: true}})
+	if err != nil {
+		return "", err
+	}
+	p, err := c.Run(ctx, runtime.ProcessSpec{ID: "task", Path: "sh", Args: []string{"-ec",
+		"ip -4 -o addr show scope global | sed 's/.* inet //; s/ .*//'; ip route get 192.0.2.1 >&2; grep ^nameserver /etc/resolv.conf >&2"}})
+	if err != nil {
+		return "", err
+	}
+	status, err := p.Wait(ctx)
+	if err != nil {
+		return "", err
+	}
+	r, err := p.Output(ctx, 0)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	var address, rest strings.Builder
+	for {
+		chunk, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		if chunk.Stream == runtime.Stdout {
+			address.Write(chunk.Data)
+		} else {
+			rest.Write(chunk.Data)
+		}
+	}
+	if status.Code != 0 || !strings.Contains(rest.String(), "via 10.213.0.1 ") || !strings.HasPrefix(address.String(), "10.213.") {
+		return "", fmt.Errorf("container %s has ended with %d; its address is %q, its way out and name server %q", handle, status.Code, address.String(), rest.String())
+	}
+	return address.String(), nil
 }
 
 // awaitNoLinks waits for the kernel to take down the links of namespaces that have

@@ -239,7 +239,7 @@ func vanished(err error) error {
 // isOpaque tells whether a directory of a layer hides what is below it.
 func isOpaque(dir *os.File) bool {
 	var value [1]byte
-	n, err := unix.Fgetxattr(int(dir.Fd()), "trusted.overlay.opaque", value[:])
+	n, err := unix.Fgetxattr(int(dir.Fd()), opaqueAttribute(), value[:])
 	return err == nil && n == 1 && value[0] == 'y'
 }
 

@@ -148,12 +148,17 @@ func (c *treeCopy) attributes(from, to string, stat unix.Stat_t) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW)
 }
 
+// opaqueAttribute marks a directory of a layer that hides what is below it.
+func opaqueAttribute() string {
+	if agent.InitialUserNamespace() {
+		return "trusted.overlay.opaque"
+	}
+	return "user.overlay.opaque"
+}
+
 // copyOpaque copies the mark of a directory that hides all below it.
 func copyOpaque(from, to string) error {
-	attribute := "trusted.overlay.opaque"
-	if !agent.InitialUserNamespace() {
-		attribute = "user.overlay.opaque"
-	}
+	attribute := opaqueAttribute()
 	var value [8]byte
 	n, err := unix.Lgetxattr(from, attribute, value[:])
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {

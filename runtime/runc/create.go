@@ -127,6 +127,7 @@ func (w *Worker) prepare(ctx context.Context, spec runtime.ContainerSpec, s *sta
 	if root.image != nil {
 		r.Image = root.image.Digest
 	}
+	r.HostImage = root.hostImage
 	if r.Volumes, err = w.prepareVolumes(ctx, spec, s); err != nil {
 		return r, err
 	}
@@ -163,6 +164,8 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.I
 		User:       spec.User,
 		Own:        []string{spec.Dir},
 		Privileged: spec.Privileged,
+		Written:    s.written,
+		DiskLimit:  cmp.Or(spec.Limits.Disk, w.options.Limits.Disk),
 	}
 	if from != nil {
 		config.Env = slices.Concat(from.Config.Env, spec.Env)
@@ -251,6 +254,11 @@ func (w *Worker) prepareInput(ctx context.Context, handle string, s *stage, v vo
 			return v, err
 		}
 		w.hold(handle, release)
+		if own, ok := artifact.(*ownVolume); ok && own.worker != w {
+			if err := own.worker.noteUser(own.record.Handle, s.dir); err != nil {
+				return v, err
+			}
+		}
 		return prepareLayers(ctx, s, v, lower)
 	}
 	lower := filepath.Join(s.dir, filepath.Base(v.Mounted)+"-lower")

@@ -19,6 +19,8 @@ import (
 // A hostImage is the machine's own system directories as a root file system: each
 // below a throw-away layer, with what is nobody's business hidden.
 type hostImage struct {
+	// name tells it from those that were prepared before.
+	name string
 	// skeleton is a directory with what is empty in the image, and its links.
 	skeleton string
 	// dirs are the names below / of the directories of the machine that are seen.
@@ -41,13 +43,44 @@ var emptyDirs = []struct {
 	{"var", 0o755}, {"var/tmp", 0o777 | fs.ModeSticky}, {"var/lib", 0o755}, {"var/log", 0o755}, {"var/cache", 0o755},
 }
 
+// openHostImage prepares the host image as the machine is now, and removes what no
+// container has any more of those that were prepared before: what lies below a
+// container's layers must stay as it is.
+func (w *Worker) openHostImage() error {
+	dir := w.path("host-image")
+	records, err := w.records()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	before, err := names(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range before {
+		if slices.ContainsFunc(records, func(r containerRecord) bool { return r.HostImage == name }) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	if dir, err = os.MkdirTemp(dir, ""); err != nil {
+		return err
+	}
+	w.host, err = prepareHostImage(dir, append(w.options.Hide, w.options.StateDir))
+	return err
+}
+
 // prepareHostImage looks at the machine and makes, in dir, what hides what is not
 // to be seen: the directories in hide, and what in /etc is not everybody's to read.
 func prepareHostImage(dir string, hide []string) (*hostImage, error) {
-	if err := os.RemoveAll(dir); err != nil {
+	h := &hostImage{name: filepath.Base(dir), skeleton: filepath.Join(dir, "skeleton"), above: filepath.Join(dir, "above")}
+	if err := os.Chmod(dir, 0o755); err != nil { // containers' users pass through it
 		return nil, err
 	}
-	h := &hostImage{skeleton: filepath.Join(dir, "skeleton"), above: filepath.Join(dir, "above")}
 	if err := makeSkeleton(h.skeleton); err != nil {
 		return nil, err
 	}

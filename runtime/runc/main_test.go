@@ -14,6 +14,7 @@ import (
 
 	"midge/runtime"
 	"midge/runtime/runc"
+	"midge/runtime/runc/rootless"
 )
 
 // agentProgram is midge-agent, built for the tests.
@@ -26,6 +27,12 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(ordinaryVariable) != "" {
+		if err := rootless.Enter(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	if agentProgram = os.Getenv(agentVariable); agentProgram != "" {
 		os.Exit(m.Run())
 	}

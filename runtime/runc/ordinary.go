@@ -73,8 +73,8 @@ func (w *Worker) beOrdinary() error {
 	if w.options.Network == NetworkBridge {
 		return errors.New("a bridge network needs root: choose --network=host or --network=none, or start the server with sudo")
 	}
-	if w.options.Limits != (runtime.Limits{}) {
-		return errors.New("limits of containers need root: leave them out, or start the server with sudo")
+	if limits := w.options.Limits; limits.Memory > 0 || limits.CPUShares > 0 || limits.Pids > 0 {
+		return errors.New("limits of memory, processors and processes need root: leave them out, or start the server with sudo")
 	}
 	slog.Warn("this server is an ordinary user's: there are no limits of memory, processors and processes, no figures of what tasks use, no privileged tasks and no bridge network; sudo has them all", "worker", w.Name())
 	return nil

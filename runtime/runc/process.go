@@ -92,6 +92,7 @@ func (p *process) Wait(ctx context.Context) (runtime.ExitStatus, error) {
 	status := runtime.ExitStatus{
 		Code:      exit.Code,
 		OOMKilled: exit.OOMKilled,
+		DiskUsed:  exit.DiskUsed,
 		Started:   exit.Started,
 		Ended:     exit.Ended,
 	}

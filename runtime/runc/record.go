@@ -18,6 +18,8 @@ type containerRecord struct {
 	Volumes []volume `json:"volumes,omitempty"`
 	// Image is the digest of the image of a store, "" when there is none.
 	Image string `json:"image,omitempty"`
+	// HostImage is the name of the host image that it has, "" when it has another.
+	HostImage string `json:"host_image,omitempty"`
 	// Network is the id of its namespace on the bridge, "" when there is none.
 	Network    string `json:"network,omitempty"`
 	Privileged bool   `json:"privileged,omitempty"`

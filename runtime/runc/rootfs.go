@@ -36,6 +36,8 @@ type rootfs struct {
 	compat bool
 	// image is what it came from, nil for a directory of the machine.
 	image *image.Image
+	// hostImage is the name of the host image, "" when it is another.
+	hostImage string
 }
 
 // prepareRootfs puts the container's root file system on its stage.
@@ -46,6 +48,7 @@ func (w *Worker) prepareRootfs(ctx context.Context, spec runtime.ContainerSpec, 
 		if w.host == nil {
 			return r, &runtime.SpecError{Message: "the task names no image, and this server does not offer its own file system as one (--host-image=false): set rootfs_uri or image_resource in the task"}
 		}
+		r.hostImage = w.host.name
 		r.compat, err = w.host.prepare(ctx, spec, s)
 		return r, err
 	case spec.Image.RootfsURI != "":

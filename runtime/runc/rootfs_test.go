@@ -1,6 +1,9 @@
 package runc_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -129,4 +132,101 @@ func TestRootfsURI(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(rootfs, "written")); err == nil {
 		t.Error("what the task wrote is in the rootfs")
 	}
+}
+
+// Whatever an image has in the place of its list of name servers, the container has the
+// machine's, and the image stays as it was.
+func TestNamesInEveryRootfs(t *testing.T) {
+	tests := map[string]func(etc string) error{
+		"nothing": func(string) error { return nil },
+		"a read-only file": func(etc string) error {
+			return os.WriteFile(filepath.Join(etc, "resolv.conf"), []byte("nameserver 192.0.2.9\n"), 0o400)
+		},
+		"an absolute link": func(etc string) error { return os.Symlink("/run/resolv.conf", filepath.Join(etc, "resolv.conf")) },
+		"a link to outside": func(etc string) error {
+			return os.Symlink("../../../../etc/resolv.conf", filepath.Join(etc, "resolv.conf"))
+		},
+		"a link to itself": func(etc string) error { return os.Symlink("resolv.conf", filepath.Join(etc, "resolv.conf")) },
+		"a directory":      func(etc string) error { return os.Mkdir(filepath.Join(etc, "resolv.conf"), 0o755) },
+		"no /etc":          func(etc string) error { return os.Remove(etc) },
+		"a read-only /etc": func(etc string) error { return os.Chmod(etc, 0o555) },
+	}
+	machine, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			rootfs := busyboxRootfs(t)
+			if err := change(filepath.Join(rootfs, "etc")); err != nil {
+				t.Fatal(err)
+			}
+			before := listed(t, rootfs)
+			w := newWorker(t, func(o *runc.Options) { o.AllowRootfs = []string{rootfs} })
+			c := newContainer(t, w, runtime.ContainerSpec{Image: runtime.ImageSpec{RootfsURI: "raw://" + rootfs}})
+			p := run(t, c, "task", "cat /etc/resolv.conf && echo x >>/etc/resolv.conf && test -s /etc/hosts && id -u >&2")
+			if got := output(t, p, runtime.Stdout); got != string(machine) {
+				t.Errorf("the list of name servers is %q, want %q", got, machine)
+			}
+			if got := output(t, p, runtime.Stderr); got != "0\n" {
+				t.Errorf("the rest says %q", got)
+			}
+			if after := listed(t, rootfs); after != before {
+				t.Errorf("the rootfs was\n%s\nand is\n%s", before, after)
+			}
+		})
+	}
+}
+
+// A rootfs of a single program runs that, and says of a shell that it is not there.
+func TestRootfsWithoutAShell(t *testing.T) {
+	rootfs := t.TempDir()
+	if err := os.Chmod(rootfs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(rootfs, "busybox"), busybox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorker(t, func(o *runc.Options) { o.AllowRootfs = []string{rootfs} })
+	c := newContainer(t, w, runtime.ContainerSpec{Image: runtime.ImageSpec{RootfsURI: "raw://" + rootfs}})
+	_, err = c.Run(t.Context(), runtime.ProcessSpec{ID: "shell", Path: "sh", Args: []string{"-c", "true"}})
+	if missing := (*runtime.ExecutableError)(nil); !errors.As(err, &missing) || missing.Found || !strings.Contains(missing.Reason, "sh") {
+		t.Errorf("running a shell gives %v, want an ExecutableError that says that there is none", err)
+	}
+	p, err := c.Run(t.Context(), runtime.ProcessSpec{ID: "program", Path: "/busybox", Args: []string{"env"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := output(t, p, runtime.Stdout); !strings.Contains(got, "HOME=/root\n") || !strings.Contains(got, "USER=root\n") {
+		t.Errorf("without a passwd the environment is %q", got)
+	}
+}
+
+// listed describes all of a tree but its contents.
+func listed(t *testing.T, top string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		size := info.Size()
+		if info.IsDir() {
+			size = 0
+		}
+		fmt.Fprintln(&all, path, info.Mode(), size)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }

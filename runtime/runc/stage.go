@@ -42,6 +42,8 @@ type stage struct {
 	mapped bool   // whether the container has a user namespace
 	users  *userNamespace
 	mounts []agent.Mount
+	// written are directories of the machine that have what the container writes.
+	written []string
 
 	resolvConf []byte // the container's name servers
 }
@@ -119,6 +121,7 @@ func (s *stage) layers(ctx context.Context, dirs []string) ([]string, error) {
 
 // bind shows a directory that the container is to have as its own at target.
 func (s *stage) bind(target, source string) error {
+	s.written = append(s.written, source)
 	s.mounts = append(s.mounts, agent.Mount{Source: source, Target: target, Mapped: s.shifts()})
 	return s.giveOwn(source)
 }
@@ -163,5 +166,6 @@ func (s *stage) throwAway(target, name string, lower []string) (upper string, er
 		}
 	}
 	s.mounts = append(s.mounts, agent.Mount{Target: target, Lower: lower, Upper: s.own(upper), Work: s.own(work)})
+	s.written = append(s.written, upper)
 	return upper, s.giveOwn(upper, work)
 }

@@ -2,6 +2,8 @@ package runc
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -283,6 +285,44 @@ func (w *Worker) volumeIsUsed(handle string) (bool, error) {
 			if v.Lower == data {
 				return true, nil
 			}
+		}
+	}
+	return w.isUsedElsewhere(handle)
+}
+
+// usersDir has, in a volume's directory, links to those of other workers' containers
+// that have it below an input. Nothing else would tell of them after a restart.
+const usersDir = "users"
+
+// noteUser notes that a container of another worker has a volume below an input, until
+// its directory is gone.
+func (w *Worker) noteUser(handle, containerDir string) error {
+	dir := filepath.Join(w.volumeDir(handle), usersDir)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	sum := sha256.Sum256([]byte(containerDir))
+	err := os.Symlink(containerDir, filepath.Join(dir, hex.EncodeToString(sum[:16])))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// isUsedElsewhere tells whether a container of another worker has a volume below an input.
+func (w *Worker) isUsedElsewhere(handle string) (bool, error) {
+	dir := filepath.Join(w.volumeDir(handle), usersDir)
+	users, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, user := range users {
+		_, err := os.Stat(filepath.Join(dir, user.Name()))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err == nil, err
 		}
 	}
 	return false, nil

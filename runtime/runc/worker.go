@@ -181,8 +181,7 @@ func (w *Worker) open(ctx context.Context) (err error) {
 		}
 	}
 	if options.HostImage {
-		w.host, err = prepareHostImage(w.path("host-image"), append(options.Hide, options.StateDir))
-		if err != nil {
+		if err := w.openHostImage(); err != nil {
 			return fmt.Errorf("prepare the host image: %w", err)
 		}
 	}

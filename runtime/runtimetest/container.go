@@ -340,6 +340,15 @@ func (c *container) KeepCaches(ctx context.Context) error {
 	return nil
 }
 
+// DiskUsed implements runtime.Weighed, memory being the disk.
+func (c *container) DiskUsed(context.Context) (uint64, error) {
+	used := c.root.Written()
+	for _, m := range c.mounts {
+		used += m.volume.tree.Written()
+	}
+	return used, nil
+}
+
 func (c *container) taskRuns() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

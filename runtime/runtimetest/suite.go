@@ -30,6 +30,8 @@ type Options struct {
 	CanLimitMemory bool
 	// CanLimitPids tells that a container's limit of processes is enforced.
 	CanLimitPids bool
+	// CanLimitDisk tells that a container's limit of what it takes on the disk is enforced.
+	CanLimitDisk bool
 	// CanTellChanges tells that what changed in a container is known; where it is not,
 	// asking for it is refused.
 	CanTellChanges bool

@@ -152,7 +152,11 @@ var processTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"Usage": func(s *suite, t *testing.T) {
-		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Limits.Memory = 256 << 20 })
+		container := s.container(t, func(spec *runtime.ContainerSpec) {
+			if s.options.CanLimitMemory {
+				spec.Limits.Memory = 256 << 20
+			}
+		})
 		spec := script(runtime.TaskProcessID, "read line; echo $line; exit 3")
 		spec.Stdin = true
 		task := start(t, container, spec)
@@ -167,6 +171,9 @@ var processTests = map[string]func(*suite, *testing.T){
 		task.write(t, 0, "go\n")
 		done := task.wait(t)
 		used = checkUsage(t, task.Process, true)
+		if len(used.Samples) == 0 { // and it says why
+			return
+		}
 		last := used.Samples[len(used.Samples)-1].Timestamp
 		if last.Before(done.status.Started) {
 			t.Errorf("the last sample is of %v, and the process started at %v", last, done.status.Started)
@@ -191,6 +198,46 @@ var processTests = map[string]func(*suite, *testing.T){
 			t.Error("100 processes began where 20 may be")
 		}
 	},
+	"TooMuchOnTheDisk": func(s *suite, t *testing.T) {
+		if !s.options.CanLimitDisk {
+			return
+		}
+		const limit = 8 << 20
+		container := s.container(t, func(spec *runtime.ContainerSpec) {
+			spec.Limits.Disk = limit
+			spec.Outputs = []runtime.Output{{Path: "out"}}
+		})
+		task := start(t, container, script(runtime.TaskProcessID, "head -c 16777216 /dev/zero >out/file; sleep 100000"))
+		other := start(t, container, script("other", "sleep 100000"))
+		for _, status := range []runtime.ExitStatus{task.wait(t).status, other.wait(t).status} {
+			equal(t, "the status", status.Code, 137)
+			if status.DiskUsed <= limit {
+				t.Errorf("DiskUsed is %d, and the limit %d", status.DiskUsed, limit)
+			}
+		}
+		weighed, ok := container.(runtime.Weighed)
+		if !ok {
+			t.Fatalf("%T does not tell what it takes on the disk", container)
+		}
+		used, err := weighed.DiskUsed(testContext(t))
+		check(t, err)
+		if used < 16<<20 {
+			t.Errorf("it takes %d bytes on the disk", used)
+		}
+		// Who comes to see what fills it, and to remove that, may.
+		done := run(t, container, script("after", "rm out/file; echo removed"))
+		equal(t, "stdout", done.stdout, "removed\n")
+		equal(t, "DiskUsed", done.status.DiskUsed, 0)
+	},
+	"WithinItsDisk": func(s *suite, t *testing.T) {
+		container := s.container(t, func(spec *runtime.ContainerSpec) {
+			spec.Limits.Disk = 64 << 20
+			spec.Outputs = []runtime.Output{{Path: "out"}}
+		})
+		done := run(t, container, script("within", "head -c 1048576 /dev/zero >out/file; exit 3"))
+		equal(t, "the status", done.status.Code, 3)
+		equal(t, "DiskUsed", done.status.DiskUsed, 0)
+	},
 	"TooManyOpenFiles": func(s *suite, t *testing.T) {
 		if !s.options.CanLimitOpenFiles {
 			return
@@ -201,7 +248,8 @@ var processTests = map[string]func(*suite, *testing.T){
 	},
 }
 
-// checkUsage requires a process to have usage, with samples, or to have none.
+// checkUsage requires a process to have usage, with samples or with why there are none,
+// or to have none.
 func checkUsage(t *testing.T, process runtime.Process, want bool) *api.ResourceUsage {
 	t.Helper()
 	used, err := process.Usage(testContext(t))
@@ -209,7 +257,7 @@ func checkUsage(t *testing.T, process runtime.Process, want bool) *api.ResourceU
 	switch {
 	case !want && used != nil:
 		t.Errorf("there is usage of process %q: %+v", process.ID(), used)
-	case want && (used == nil || len(used.Samples) == 0):
+	case want && (used == nil || len(used.Samples) == 0 && len(used.Missing) == 0):
 		t.Fatalf("there is no usage of process %q: %+v", process.ID(), used)
 	}
 	return used

@@ -86,7 +86,7 @@ func (s *artifactOutput) save(row state.Step) error {
 	if row.State != state.StepSucceeded {
 		return s.build.save(row)
 	}
-	_, err := s.engine.options.State.CreateArtifact(s.engine.hard, s.record.TeamName, s.made, row)
+	_, err := s.engine.options.State.CreateArtifact(s.writing, s.record.TeamName, s.made, row)
 	return err
 }
 

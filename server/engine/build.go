@@ -32,9 +32,15 @@ type build struct {
 	steps, force         context.Context
 	abortSteps, abortAll context.CancelCauseFunc
 
+	// writing is for what must be written whatever becomes of the steps: it ends with the
+	// engine, and carries the build's span.
+	writing context.Context
+
 	// settled is closed once the build was started, waits its turn, or is finished.
 	settled chan struct{}
 	settle  func()
+	// gone is closed once the engine has nothing more to do with the build.
+	gone chan struct{}
 
 	mu     sync.Mutex
 	record state.BuildRecord
@@ -45,7 +51,9 @@ func newBuild(e *Engine, record state.BuildRecord) *build {
 		engine:  e,
 		logger:  e.options.Logger.With("build", record.ID, "team", record.TeamName),
 		record:  record,
+		writing: e.hard,
 		settled: make(chan struct{}),
+		gone:    make(chan struct{}),
 	}
 	b.settle = sync.OnceFunc(func() { close(b.settled) })
 	b.force, b.abortAll = context.WithCancelCause(trace.WithBuild(trace.WithParent(e.hard, record.TraceParent), record.ID))
@@ -88,10 +96,12 @@ func (b *build) live(turn *turn) {
 		}
 	}()
 	ctx, span := trace.StartSpan(b.steps, "build", trace.Team(b.record.TeamName))
+	b.writing = trace.WithSpanOf(b.engine.hard, ctx)
 	out, err := b.run(ctx, turn)
 	// Who has followed the build to its end finds its span.
 	span.End(err)
 	if out != suspended {
+		b.giveRoom()
 		b.finish(out)
 	}
 	if b.log != nil {
@@ -140,7 +150,7 @@ func (b *build) open() error {
 	if !b.resumed {
 		return nil
 	}
-	steps, err := b.engine.options.State.Steps(b.engine.hard, b.record.ID)
+	steps, err := b.engine.options.State.Steps(b.writing, b.record.ID)
 	if err != nil {
 		return err
 	}
@@ -185,7 +195,7 @@ func (b *build) start() error {
 	if b.record.Status == api.StatusPending {
 		at := time.Now()
 		err := b.engine.write(func() error {
-			_, err := b.engine.options.State.StartBuild(b.engine.hard, b.record.ID, at)
+			_, err := b.engine.options.State.StartBuild(b.writing, b.record.ID, at)
 			return err
 		})
 		if err != nil {
@@ -238,7 +248,7 @@ var errDiskFull = errors.New("no space left on device: the server's disk is full
 // freeDisk destroys the containers of a build that has filled the disk so far that its
 // end cannot be written: what they hold is what is missing.
 func (b *build) freeDisk() {
-	rows, err := b.engine.options.State.Containers(b.engine.hard, state.ContainerFilter{BuildID: b.record.ID})
+	rows, err := b.engine.options.State.Containers(b.writing, state.ContainerFilter{BuildID: b.record.ID})
 	if err != nil {
 		b.logger.Error("the containers of a build that has filled the disk are not found", "error", err)
 		return
@@ -259,7 +269,7 @@ func (b *build) freeDisk() {
 func (b *build) writeEnd(status api.BuildStatus, at time.Time) error {
 	commit := func() error {
 		// Not hard, whose end would leave open whether the state has it: then the log must not lack it.
-		_, err := b.engine.options.State.FinishBuild(context.WithoutCancel(b.engine.hard), b.record.ID, status, at)
+		_, err := b.engine.options.State.FinishBuild(context.WithoutCancel(b.writing), b.record.ID, status, at)
 		return err
 	}
 	if b.log == nil || b.log.Ended() {

@@ -37,7 +37,7 @@ func (t *task) save(row state.Step) error {
 	}
 	t.engine.rows.Lock()
 	defer t.engine.rows.Unlock()
-	container, err := t.engine.options.State.Container(t.engine.hard, row.Container)
+	container, err := t.engine.options.State.Container(t.writing, row.Container)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (t *task) save(row state.Step) error {
 	if container.State == containerCreated && until.After(container.HeldUntil) {
 		container.HeldUntil, container.HeldBy = until, by
 	}
-	if err := t.engine.options.State.SaveStep(t.engine.hard, row, container); err != nil {
+	if err := t.engine.options.State.SaveStep(t.writing, row, container); err != nil {
 		return err
 	}
 	if err := t.engine.limitHolds(t.engine.hard, container.Team); err != nil && t.engine.hard.Err() == nil {

@@ -85,6 +85,7 @@ type Engine struct {
 	options Options
 	turns   turns
 	copies  *copies
+	places  *places // nil when there are none
 
 	// hard ends with the engine. Nothing is written to the state or a log after it.
 	hard context.Context
@@ -143,6 +144,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		if claims[record.ID], err = e.claimAgain(ctx, record.ID); err != nil {
 			return fmt.Errorf("take up unfinished builds: %w", err)
 		}
+	}
+	if err := e.holdPlaces(ctx, records); err != nil {
+		return fmt.Errorf("take up unfinished builds: %w", err)
 	}
 	// Those that had their turn keep it, whatever the bound is now.
 	for _, record := range records {
@@ -243,10 +247,12 @@ func (e *Engine) add(b *build, turn *turn) {
 	e.builds[b.record.ID] = b
 	e.work.Go(func() {
 		b.live(turn)
+		e.places.ended(b.record.ID)
 		turn.leave()
 		e.mu.Lock()
 		delete(e.builds, b.record.ID)
 		e.mu.Unlock()
+		close(b.gone)
 	})
 }
 

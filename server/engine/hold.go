@@ -162,7 +162,7 @@ func (t *task) hold(row state.Step) (until time.Time, by string, err error) {
 			until = row.EndedAt.Add(duration)
 		}
 	}
-	asked, err := t.engine.options.State.BuildHold(t.engine.hard, t.record.ID)
+	asked, err := t.engine.options.State.BuildHold(t.writing, t.record.ID)
 	if err != nil {
 		return time.Time{}, "", err
 	}

@@ -60,6 +60,9 @@ func (b *build) onError(ctx context.Context, plan *api.OnErrorPlan, attempt int)
 // interrupts the step too, but for an abort.
 func (b *build) hookContext(ctx context.Context) (context.Context, func()) {
 	hook, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	if b.force.Err() != nil { // at once, so that the step does not begin
+		cancel(context.Cause(b.force))
+	}
 	stopForce := context.AfterFunc(b.force, func() { cancel(context.Cause(b.force)) })
 	stopOuter := func() bool { return true }
 	if ctx.Err() == nil {

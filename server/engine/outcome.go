@@ -36,6 +36,8 @@ func (b *build) interruption(ctx context.Context) outcome {
 		return suspended
 	case context.Cause(ctx) == errTimeout:
 		return timedOut
+	case isForRoom(context.Cause(ctx)):
+		return errored
 	default:
 		return aborted
 	}
@@ -52,6 +54,8 @@ func (b *build) outcomeOf(ctx context.Context, err error) (outcome, error) {
 		return out, errTimeout
 	case aborted:
 		return out, errInterrupted
+	case errored:
+		return out, context.Cause(ctx)
 	}
 	return out, err
 }

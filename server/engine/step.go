@@ -8,6 +8,7 @@ import (
 	"midge/api"
 	"midge/server/eventlog"
 	"midge/server/state"
+	"midge/trace"
 )
 
 // step runs the step of a plan, whatever its kind, and gives what became of it.
@@ -17,6 +18,21 @@ import (
 // at the leaves to see that they were interrupted. So an engine that goes on with
 // an aborted build comes by all steps that have ended, and knows their artifacts.
 func (b *build) step(ctx context.Context, plan *api.Plan, attempt int) outcome {
+	switch plan.Kind() {
+	case api.PlanTask:
+		return b.leaf(ctx, plan, attempt, newTask(b, plan, attempt))
+	case api.PlanArtifactInput:
+		return b.leaf(ctx, plan, attempt, &artifactInput{b, plan.ArtifactInput})
+	case api.PlanArtifactOutput:
+		return b.leaf(ctx, plan, attempt, &artifactOutput{build: b, plan: plan.ArtifactOutput})
+	}
+	ctx, span := trace.StartSpan(ctx, string(plan.Kind()), trace.Debug)
+	defer span.End(nil) // what failed is below it
+	return b.branch(ctx, plan, attempt)
+}
+
+// branch is step for those that hold others.
+func (b *build) branch(ctx context.Context, plan *api.Plan, attempt int) outcome {
 	switch plan.Kind() {
 	case api.PlanDo:
 		return b.do(ctx, plan.Do, attempt)
@@ -38,12 +54,6 @@ func (b *build) step(ctx context.Context, plan *api.Plan, attempt int) outcome {
 		return b.timeout(ctx, plan, attempt)
 	case api.PlanRetry:
 		return b.retry(ctx, plan.Retry)
-	case api.PlanTask:
-		return b.leaf(ctx, plan, attempt, newTask(b, plan, attempt))
-	case api.PlanArtifactInput:
-		return b.leaf(ctx, plan, attempt, &artifactInput{b, plan.ArtifactInput})
-	case api.PlanArtifactOutput:
-		return b.leaf(ctx, plan, attempt, &artifactOutput{build: b, plan: plan.ArtifactOutput})
 	}
 	return b.refuse(plan, fmt.Errorf("the plan %q has no step that this server can run", plan.ID))
 }
@@ -70,6 +80,7 @@ type leaf interface {
 
 // leaf runs a leaf, unless it has ended before or was interrupted before it began.
 func (b *build) leaf(ctx context.Context, plan *api.Plan, attempt int, leaf leaf) outcome {
+	defer b.engine.places.found(b.record.ID, plan.ID) // it may never ask for one
 	row, begun := b.before[plan.ID]
 	if !begun {
 		if ctx.Err() != nil {
@@ -133,7 +144,7 @@ func (b *build) endStep(row state.Step, out outcome, save func(state.Step) error
 
 // save writes the row of a step to which nothing else belongs.
 func (b *build) save(row state.Step) error {
-	return b.engine.options.State.SaveStep(b.engine.hard, row)
+	return b.engine.options.State.SaveStep(b.writing, row)
 }
 
 // unwritten gives the outcome of a step whose outcome could not be written.

@@ -32,6 +32,9 @@ func effectiveConfig(plan *api.TaskPlan) api.TaskConfig {
 		if plan.Limits.Memory != nil {
 			limits.Memory = plan.Limits.Memory
 		}
+		if plan.Limits.Disk != nil {
+			limits.Disk = plan.Limits.Disk
+		}
 		config.Limits = &limits
 	}
 	if len(plan.Params) > 0 {
@@ -225,9 +228,15 @@ func (t *task) limits() runtime.Limits {
 		if asked.Memory != nil {
 			limits.Memory = *asked.Memory
 		}
+		if asked.Disk != nil {
+			limits.Disk = *asked.Disk
+		}
 	}
 	if limits.Memory == 0 {
 		limits.Memory = t.engine.options.MaxLimits.Memory
+	}
+	if limits.Disk == 0 {
+		limits.Disk = t.engine.options.MaxLimits.Disk
 	}
 	return limits
 }
@@ -236,6 +245,9 @@ func (t *task) checkLimits() error {
 	limits, highest := t.limits(), t.engine.options.MaxLimits
 	if highest.Memory > 0 && limits.Memory > highest.Memory {
 		return fmt.Errorf("the task asks for %s of memory, and this server gives a task %s at most", formatBytes(limits.Memory), formatBytes(highest.Memory))
+	}
+	if highest.Disk > 0 && limits.Disk > highest.Disk {
+		return fmt.Errorf("the task asks for %s of disk space, and this server gives a task %s at most", formatBytes(limits.Disk), formatBytes(highest.Disk))
 	}
 	if highest.CPUShares > 0 && limits.CPUShares > highest.CPUShares {
 		return fmt.Errorf("the task asks for %d CPU shares, and this server gives a task %d at most", limits.CPUShares, highest.CPUShares)

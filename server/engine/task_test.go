@@ -130,6 +130,10 @@ func TestTasksThatError(t *testing.T) {
 			"the task asks for 1025 MB of memory, and this server gives a task 1 GB at most",
 		},
 		{
+			"too much disk space", script("a", "true", `"container_limits":{"disk":"11GB"}`),
+			"the task asks for 11 GB of disk space, and this server gives a task 10 GB at most",
+		},
+		{
 			"too many shares", script("a", "true", `"container_limits":{"cpu":5000}`),
 			"the task asks for 5000 CPU shares, and this server gives a task 4096 at most",
 		},
@@ -163,7 +167,7 @@ func TestTasksThatError(t *testing.T) {
 		},
 	}
 	s := newServer(t)
-	s.options.MaxLimits = runtime.Limits{Memory: 1 << 30, CPUShares: 4096}
+	s.options.MaxLimits = runtime.Limits{Memory: 1 << 30, CPUShares: 4096, Disk: 10 << 30}
 	s.upload("other", "f", "secret")
 	s.start()
 	for _, test := range tests {
@@ -229,9 +233,10 @@ func TestWhatATaskIsGiven(t *testing.T) {
 	s := newServer(t, worker)
 	s.options.AllowPrivileged = true
 	s.options.DefaultLimits = runtime.Limits{CPUShares: 512, Memory: 1 << 26, Pids: 100}
+	s.options.MaxLimits.Disk = 1 << 40
 	s.start()
 	s.run(`{"id":"a","task":{"name":"a","privileged":true,"hermetic":true,"config":{"platform":"linux","run":{"path":"true","user":"root"},"container_limits":{"memory":"128MB"},"caches":[{"path":"./c"}],"outputs":[{"name":"out","path":"deep/out/"}]}}}`)
-	s.run(`{"id":"a","task":{"name":"a","config":{"platform":"linux","run":{"path":"true"},"image_resource":{"type":"registry-image","source":{"repository":"busybox"},"version":{"digest":"sha256:1"}}}}}`)
+	s.run(`{"id":"a","task":{"name":"a","config":{"platform":"linux","run":{"path":"true"},"image_resource":{"type":"registry-image","source":{"repository":"busybox"},"version":{"digest":"sha256:1"}},"container_limits":{"disk":"2GB"}}}}`)
 	if len(specs) != 2 {
 		t.Fatalf("%d containers were made", len(specs))
 	}
@@ -239,8 +244,11 @@ func TestWhatATaskIsGiven(t *testing.T) {
 	if !spec.Privileged || !spec.Hermetic || spec.User != "root" || !spec.Image.Host {
 		t.Errorf("got %+v", spec)
 	}
-	if want := (runtime.Limits{CPUShares: 512, Memory: 128 << 20, Pids: 100}); spec.Limits != want {
+	if want := (runtime.Limits{CPUShares: 512, Memory: 128 << 20, Pids: 100, Disk: 1 << 40}); spec.Limits != want {
 		t.Errorf("limits are %+v, want %+v", spec.Limits, want)
+	}
+	if got := specs[1].Limits.Disk; got != 2<<30 {
+		t.Errorf("the limit of disk space is %d", got)
 	}
 	if spec.Outputs[0].Path != "deep/out" || spec.Caches[0].Path != "c" || !strings.HasPrefix(spec.Caches[0].Key, CachePrefix(testTeam, "a")) {
 		t.Errorf("outputs %v, caches %v", spec.Outputs, spec.Caches)

@@ -53,10 +53,15 @@ func (t *task) explain(interruption error, status runtime.ExitStatus) []eventlog
 	if ending.Usage.ResourceUsage.Limits == nil {
 		ending.Usage.ResourceUsage.Limits = t.usageLimits()
 	}
+	ending.DiskUsed, ending.DiskLimit = status.DiskUsed, t.limits().Disk
 	code := api.CauseKilled
 	switch {
+	case status.DiskUsed > 0:
+		code = api.CauseDisk
 	case status.OOMKilled:
 		code = api.CauseMemory
+	case isForRoom(interruption):
+		return []eventlog.Event{logEvent(api.CauseEvent{Time: now(), Origin: t.origin, Code: api.CauseDisk, Message: interruption.Error()})}
 	case errors.Is(interruption, errTimeout):
 		code, ending.Timeout = api.CauseTimeout, t.timeLimit()
 	case interruption != nil:
@@ -107,7 +112,7 @@ func (t *task) timeLimit() time.Duration {
 
 // abortedBy is who has asked for the build to be aborted, "" when that cannot be read.
 func (t *task) abortedBy() string {
-	record, err := t.engine.options.State.Build(t.engine.hard, t.record.ID)
+	record, err := t.engine.options.State.Build(t.writing, t.record.ID)
 	if err != nil {
 		t.logger.Warn("who has aborted the build is not known", "error", err)
 	}

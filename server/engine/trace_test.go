@@ -27,7 +27,7 @@ func TestSpans(t *testing.T) {
 	first := s.create(forever("a"))
 	build, err := s.engine.Create(t.Context(), state.NewBuild{
 		Team:        testTeam,
-		Plan:        parsePlan(t, `{"do":[`+script("a", "echo $TRACEPARENT; exit 3", `"outputs":[{"name":"out"}]`)+`]}`),
+		Plan:        parsePlan(t, `{"do":[{"try":{"step":`+script("a", "echo $TRACEPARENT; exit 3", `"outputs":[{"name":"out"}]`)+`}}]}`),
 		TraceParent: "00-" + traceID + "-" + requestID + "-01",
 	})
 	if err != nil {
@@ -56,7 +56,11 @@ func TestSpans(t *testing.T) {
 	for name, parent := range map[string]string{
 		"build":           "request",
 		"wait for turn":   "build",
-		"task one-off":    "build",
+		"do":              "build",
+		"try":             "do",
+		"task one-off":    "try",
+		"UPDATE builds":   "build",
+		"INSERT steps":    "build",
 		"select worker":   "task one-off",
 		"create":          "task one-off",
 		"start":           "task one-off",

@@ -34,14 +34,14 @@ func (t *task) claim(ctx context.Context, row *state.Step, spec runtime.Containe
 		}
 		return nil, fmt.Errorf("the worker %s, on which the task was, is gone", row.Worker)
 	}
-	claim, err := t.selectWorker(ctx, spec)
+	claim, err := t.selectWorker(ctx, row, spec)
 	if err != nil {
 		return nil, err
 	}
 	row.Worker, row.Container = claim.Name(), t.handle
 	// The container's row is written first, so that there is never one that no row names.
 	err = t.engine.write(func() error {
-		return t.engine.options.State.SaveStep(t.engine.hard, *row, t.containerRow(claim.Name()))
+		return t.engine.options.State.SaveStep(t.writing, *row, t.containerRow(claim.Name()))
 	})
 	if err != nil {
 		claim.Release()
@@ -50,7 +50,7 @@ func (t *task) claim(ctx context.Context, row *state.Step, spec runtime.Containe
 	return claim, nil
 }
 
-func (t *task) selectWorker(ctx context.Context, spec runtime.ContainerSpec) (claim *runtime.Claim, err error) {
+func (t *task) selectWorker(ctx context.Context, row *state.Step, spec runtime.ContainerSpec) (claim *runtime.Claim, err error) {
 	ctx, span := trace.StartSpan(ctx, "select worker")
 	defer func() {
 		if err == nil {
@@ -62,17 +62,32 @@ func (t *task) selectWorker(ctx context.Context, spec runtime.ContainerSpec) (cl
 		Platform: t.config.Platform,
 		Tags:     t.plan.Task.Tags,
 		Team:     t.record.TeamName,
+		Since:    row.StartedAt,
+		Placed:   func() { t.engine.places.found(t.record.ID, t.plan.ID) },
 	}
 	for _, artifact := range artifactsOf(&spec) {
 		request.Inputs = append(request.Inputs, *artifact)
 	}
+	kept := false
 	return t.engine.options.Workers.Select(ctx, request, func(reason string, ahead int) {
+		if !kept {
+			kept = true
+			t.keepPlace(*row)
+		}
 		span.Set(trace.Reason(reason))
 		event := api.WaitingEvent{Time: now(), Origin: t.origin, Reason: reason, Ahead: ahead}
 		if err := t.say(logEvent(event)); err != nil && t.engine.hard.Err() == nil {
 			t.logger.Error("an event cannot be written", "event", api.EventWaiting, "error", err)
 		}
 	})
+}
+
+// keepPlace writes since when the step waits, for the next engine.
+func (t *task) keepPlace(row state.Step) {
+	err := t.engine.write(func() error { return t.engine.options.State.SaveStep(t.writing, row) })
+	if err != nil && t.engine.hard.Err() == nil {
+		t.logger.Error("a place in the queue for workers would not outlive the server", "step", t.plan.ID, "error", err)
+	}
 }
 
 // claimAgain claims the workers of the tasks that an earlier engine has left, by

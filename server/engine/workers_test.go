@@ -106,6 +106,63 @@ func TestTasksThatRunKeepTheirWorker(t *testing.T) {
 	}
 }
 
+// Those who wait when the server starts anew keep their order, whatever order they come
+// back in, and whoever has come since.
+func TestWhoWaitsForAWorkerKeepsItsPlace(t *testing.T) {
+	s := newServer(t)
+	s.newWorkers(runtimetest.Config{MaxActiveTasks: 1})
+	s.start()
+	running := s.create(forever("a")).ID
+	s.awaitOutput(running, "a runs")
+	var waiting []int
+	for range 8 {
+		id := s.create(good).ID
+		s.awaitNoWorker(id, 1)
+		waiting = append(waiting, id)
+	}
+	s.stop()
+	// While no server is there the worker becomes free.
+	destroyAll(t, s.options.Workers.Workers()[0].(*runtimetest.Worker))
+	s.start()
+	last := s.create(good).ID
+	s.finished(running)
+	var started []int64
+	for _, id := range append(waiting, last) {
+		build, events := s.finished(id)
+		if build.Status != api.StatusSucceeded {
+			t.Errorf("build %d has %s", id, build.Status)
+		}
+		started = append(started, s.container(id).CreatedAt.UnixNano())
+		if said := waitingEvents(t, events); id != last && !strings.Contains(said[0], "no worker is free: memory runs 1 of 1 tasks") {
+			t.Errorf("build %d says %q", id, said)
+		}
+	}
+	if !slices.IsSorted(started) {
+		t.Errorf("they got the worker in the order %v", started)
+	}
+}
+
+// Nobody waits for the place of a build that has ended without asking for it.
+func TestAPlaceThatNobodyTakes(t *testing.T) {
+	s := newServer(t)
+	s.newWorkers(runtimetest.Config{MaxActiveTasks: 1})
+	s.start()
+	running := s.create(forever("a")).ID
+	s.awaitOutput(running, "a runs")
+	aborted := s.create(`{"id":"h","on_abort":{"step":` + script("b", "true") + `,"on_abort":` + script("c", "true") + `}}`).ID
+	s.awaitNoWorker(aborted, 1)
+	s.stop()
+	for _, id := range []int{running, aborted} {
+		if noted, err := s.options.State.RequestAbort(t.Context(), id, "tester"); err != nil || !noted {
+			t.Fatal(noted, err)
+		}
+	}
+	s.start()
+	s.finished(running)
+	_, events := s.finished(aborted)
+	checkText(t, only(tell(t, events), "c exit"), "c exit 0")
+}
+
 func TestNoWorkerFits(t *testing.T) {
 	s := newServer(t)
 	s.newWorkers(runtimetest.Config{Name: "one"}, runtimetest.Config{Name: "two", Tags: []string{"gpu"}})

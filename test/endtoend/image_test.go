@@ -117,15 +117,24 @@ func startRegistry(t *testing.T) string {
 func TestImageOfARegistry(t *testing.T) {
 	s := startServer(t)
 	repository := startRegistry(t) + "/team/busybox"
-	for tag, says := range map[string]string{"latest": "latest", "old": "old"} {
+	push := func(tag, says string) (digest string) {
+		t.Helper()
 		reference, err := name.ParseReference(repository + ":" + tag)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := remote.Write(reference, busybox(t, says)); err != nil {
+		image := busybox(t, says)
+		if err := remote.Write(reference, image); err != nil {
 			t.Fatal(err)
 		}
+		pushed, err := image.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pushed.String()[:len("sha256:")+12]
 	}
+	latest := push("latest", "latest")
+	push("old", "old")
 	task := s.task("task", "platform: linux\nimage_resource:\n  type: registry-image\n  source: {repository: "+repository+"}\nrun: {path: sh, args: [-c, 'cat /etc/image']}\n")
 	s.midge("execute", "-c", task).want(t, 0, "latest\n", "pulling "+repository, "3 of 3 layers")
 	if r := s.midge("execute", "-c", task); r.status != 0 || strings.Contains(r.stderr, "pulling") {
@@ -136,6 +145,11 @@ func TestImageOfARegistry(t *testing.T) {
 	bare := s.task("bare", "platform: linux\n")
 	s.midge("execute", "-c", bare, "--image", repository).want(t, 0, "the command of latest")
 	s.midge("execute", "-c", task, "--image", repository+":none").wantImageError(t, repository+":none")
+
+	newer := push("latest", "newer")
+	s.midge("execute", "-c", task).want(t, 0, "newer\n")
+	s.midge("trace", "--compare", "1", "6").want(t, 0, "image "+repository+":latest changed:", latest+" to "+newer)
+	s.midge("trace", "--compare", "1", "2").want(t, 0, "unchanged: 1 of 1 inputs and images")
 }
 
 func (r result) wantImageError(t *testing.T, words ...string) {

@@ -18,6 +18,26 @@ func TestKilledForMemory(t *testing.T) {
 	}
 }
 
+// A task whose container takes more of the disk than it may says so, and who goes into the
+// container finds what it has written.
+func TestKilledForDiskSpace(t *testing.T) {
+	s := startServer(t, "--default-task-disk-limit", "16MB", "--max-task-disk-limit", "32MB")
+	for _, test := range []struct{ name, script, rest, limit string }{
+		{"its files", "head -c 30000000 /dev/zero >file; exec sleep 100000", "", "16 MB"},
+		{"an output", "head -c 40000000 /dev/zero >out/file; exec sleep 100000", "outputs: [{name: out}]\ncontainer_limits: {disk: 32MB}\n", "32 MB"},
+		{"what it prints", "head -c 30000000 /dev/zero; exec sleep 100000", "", "16 MB"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s.t = t
+			r := s.midge("execute", "-c", s.script("task", test.script, test.rest))
+			r.want(t, 137, "killed for disk space", "more than its limit of "+test.limit, "container_limits.disk", "--default-task-disk-limit")
+		})
+	}
+	s.t = t
+	s.midge("hijack", "-b", "1", "--", "stat", "-c", "%s bytes", "file").want(t, 0, "30000000 bytes")
+	s.midge("execute", "-c", s.script("task", "true", "container_limits: {disk: 33MB}\n")).want(t, 2, "asks for 33 MB of disk space", "32 MB at most")
+}
+
 // What killed a task, or a part of it, is said with what would change it.
 func TestWhatKilledATask(t *testing.T) {
 	s := startServer(t, "--default-task-pids-limit", "30")

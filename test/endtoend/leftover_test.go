@@ -27,7 +27,7 @@ func TestNothingOfATaskIsLeft(t *testing.T) {
 		}
 		return nil
 	})
-	rest := "inputs: [{name: src}]\noutputs: [{name: out}]\ncaches: [{path: cache}]\n"
+	rest := "inputs: [{name: src}]\noutputs: [{name: out}]\ncaches: [{path: cache}]\ncontainer_limits: {disk: 16MB}\n"
 	s.write(map[string]string{"src/file": "text\n"})
 	tasks := []struct {
 		name, script string
@@ -37,6 +37,7 @@ func TestNothingOfATaskIsLeft(t *testing.T) {
 		{"success", "echo kept > cache/file; (sleep 1000000 &); cp src/file out/", 0, nil},
 		{"failure", "echo x > src/new; (setsid sleep 1000000 &); exit 3", 3, nil},
 		{"killed", "kill -9 $$", 137, nil},
+		{"killed for disk space", "head -c 30000000 /dev/zero >out/file; sleep 1000000", 137, nil},
 	}
 	for _, task := range tasks {
 		s.midge("execute", "-c", s.script(task.name, task.script, rest), "-i", "src=src").want(t, task.status)

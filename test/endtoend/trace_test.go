@@ -3,7 +3,9 @@ package endtoend
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -90,6 +92,37 @@ func TestTraceOfAFailure(t *testing.T) {
 	}
 	s.midge("builds", "--team", "no-such", "--trace").want(t, 1, "builds", "no-such")
 	s.midge("status", "-t", "unix://"+s.path("no.sock"), "--trace").want(t, 1, "status")
+	r = s.midge("watch", "-b", "99", "--trace", "--usage")
+	r.want(t, 1, "there is no build 99", "this command")
+	if strings.Contains(r.stderr, "cannot be shown") {
+		t.Errorf("what is wrong is said twice:\n%s", r.stderr)
+	}
+}
+
+// What was going on when the server was killed is in the trace, and said to be cut off.
+func TestTraceOfABuildWhoseServerWasKilled(t *testing.T) {
+	s := startServer(t)
+	s.midge("execute", "-c", s.script("task", "while ! test -e go; do sleep 0.1; done", ""), "--background").want(t, 0)
+	eventually(t, "the span that runs the task is written", func() error {
+		files, err := filepath.Glob(s.path("data/traces/*/1.jsonl"))
+		if err != nil || len(files) != 1 {
+			return fmt.Errorf("there are %v, %v", files, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err == nil && !strings.Contains(string(text), `"name":"run"`) {
+			err = errors.New(string(text))
+		}
+		return err
+	})
+	s.kill()
+	s.start()
+	s.midge("hijack", "-b", "1", "--", "touch", "go").want(t, 0)
+	s.midge("watch", "-b", "1").want(t, 0)
+	r := s.midge("trace", "1")
+	r.want(t, 0, "the server was killed before this had ended", "build 1", "run", "exit 0")
+	if n := strings.Count(r.stdout, "task one-off"); n != 2 {
+		t.Errorf("the picture has the task %d times, want it before and after:\n%s", n, r.stdout)
+	}
 }
 
 // A hijack session has a span on both sides, and is told what its own processes used.

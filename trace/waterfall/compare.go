@@ -214,7 +214,12 @@ func (c *comparison) materials(a, b map[material]string) {
 			same++
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s %s changed: %s to %s", m.kind, m.name, shortDigest(before), shortDigest(after)))
+		what, how := fmt.Sprintf("%s %s changed:", m.kind, m.name), fmt.Sprintf("%s to %s", shortDigest(before), shortDigest(after))
+		if one := what + " " + how; displayWidth(c.text(one)) <= c.Width {
+			lines = append(lines, one)
+		} else { // the digests are not what may be cut off
+			lines = append(lines, what, "  "+how)
+		}
 	}
 	if same > 0 {
 		lines = append(lines, fmt.Sprintf("unchanged: %d of %d inputs and images", same, len(names)))

@@ -17,6 +17,7 @@ func comparable() (before, after []otlp.Span) {
 	a.add(root, "hash src", 0, 0.2, trace.Input("src"), trace.Digest("sha256:aaaaaaaaaaaaaaaa"))
 	a.add(root, "upload src", 0.2, 0.25)
 	a.add(root, "fetch image", 0.3, 2.3, trace.ImageName("debian:12"), trace.ImageDigest("sha256:1111111111111111"))
+	a.add(root, "fetch image", 0.3, 0.31, trace.ImageName("registry.example.org/team/tools:latest"), trace.ImageDigest("sha256:3333333333333333"))
 	a.add(root, "run", 2.3, 8)
 	for i := range 5 {
 		a.add(root, "layer", 0.3+float64(i)*0.1, 0.4+float64(i)*0.1)
@@ -28,6 +29,7 @@ func comparable() (before, after []otlp.Span) {
 	b.add(root, "hash lib", 0, 0.205, trace.Input("lib"), trace.Digest("sha256:cccccccccccccccc"))
 	b.add(root, "upload src", 0.2, 0.9)
 	b.add(root, "fetch image", 0.9, 0.95, trace.ImageName("debian:12"), trace.ImageDigest("sha256:1111111111111111"))
+	b.add(root, "fetch image", 0.95, 0.96, trace.ImageName("registry.example.org/team/tools:latest"), trace.ImageDigest("sha256:2222222222222222"))
 	b.add(root, "run", 1, 20)
 	b.add(root, "layer", 0.9, 0.95)
 	b.add(root, "download bin", 20, 21)

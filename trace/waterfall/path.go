@@ -21,7 +21,18 @@ func (t *tree) markCriticalPath() {
 			above.reach = n.to
 		}
 	}
-	t.critical = markPath(t.roots, t.bounds().to)
+	// Of a server's spans alone a request that watched the build is beside it, and
+	// nothing waited for that.
+	roots := slices.DeleteFunc(slices.Clone(t.roots), func(n *node) bool { return n.onlyDetails() })
+	if len(roots) == 0 {
+		roots = t.roots
+	}
+	t.critical = markPath(roots, t.bounds().to)
+}
+
+// onlyDetails tells whether a node, and all below it, are for those alone who ask for all.
+func (n *node) onlyDetails() bool {
+	return n.details && !slices.ContainsFunc(n.children, func(child *node) bool { return !child.onlyDetails() })
 }
 
 // markPath marks the siblings on the critical path until end, and what is on it below

@@ -154,6 +154,13 @@ func TestCriticalPath(t *testing.T) {
 			root := s.add(0, "root", 0, 2)
 			s.add(root, "left behind", 1, 5)
 		}, []string{"root", "left behind"}, 4 * time.Second},
+		{"a request that watches beside it", func(s *spans) {
+			create := s.add(0, "POST builds", 0, 1, trace.Debug)
+			build := s.add(create, "build", 1, 5)
+			s.add(build, "run", 1, 5)
+			watch := s.add(0, "GET events", 2, 6, trace.Debug)
+			s.add(watch, "SELECT builds", 2, 3, trace.Debug)
+		}, []string{"POST builds", "build", "run"}, 4 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &spans{resource: onClient}

@@ -52,3 +52,26 @@ func (v *view) device(name string) error {
 		return made
 	}))
 }
+
+// Written is how many bytes the files of a tree have that were not copied into it from
+// another, nor from it.
+func (t *Tree) Written() uint64 {
+	t.store.mu.RLock()
+	defer t.store.mu.RUnlock()
+	return t.root.written(map[*node]bool{})
+}
+
+// written counts files with several names once: those in seen.
+func (n *node) written(seen map[*node]bool) (bytes uint64) {
+	if seen[n] {
+		return 0
+	}
+	seen[n] = true
+	if !n.shared {
+		bytes = uint64(len(n.data))
+	}
+	for _, child := range n.children {
+		bytes += child.written(seen)
+	}
+	return bytes
+}
