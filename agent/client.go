@@ -202,7 +202,7 @@ func (c *Client) exit(id string) (Exit, bool, error) {
 
 // Usage gives what the container used while a process ran that was to be sampled, and
 // of any other what itself did, as it is recorded; nil when nothing is.
-func (c *Client) Usage(id string) (*api.ResourceUsage, error) {
+func (c *Client) Usage(_ context.Context, id string) (*api.ResourceUsage, error) {
 	path, err := processPath(c.dir, id)
 	if err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func (s *server) handleProcesses(handle func(pattern string, do func(*http.Reque
 	handle("GET /processes/{id}", func(r *http.Request) (any, error) { return s.client.Process(r.PathValue("id")) })
 	handle("GET /processes/{id}/ended", func(r *http.Request) (any, error) { return s.client.Ended(r.PathValue("id")) })
 	handle("GET /processes/{id}/exit", func(r *http.Request) (any, error) { return s.client.Wait(r.Context(), r.PathValue("id")) })
-	handle("GET /processes/{id}/usage", func(r *http.Request) (any, error) { return s.client.Usage(r.PathValue("id")) })
+	handle("GET /processes/{id}/usage", func(r *http.Request) (any, error) { return s.client.Usage(r.Context(), r.PathValue("id")) })
 	handle("POST /processes/{id}/input", s.input)
 	handle("POST /processes/{id}/close-stdin", func(r *http.Request) (any, error) {
 		return nil, s.client.CloseStdin(r.Context(), r.PathValue("id"))

@@ -44,6 +44,8 @@ type handler struct {
 	store     *Store
 	routes    Routes
 	receiving chan struct{}
+	// within, unless it is nil, gives the objects that are served, and others are not there.
+	within func() (map[artifacts.Key]struct{}, error)
 }
 
 // tree names a tree that the team has sent, or says what is missing of it.
@@ -131,10 +133,14 @@ func (h *handler) fetch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if err := h.check(keys); err != nil {
+		failWith(w, err)
+		return
+	}
 	below := r.URL.Query().Get("below") == "1"
 	w.Header().Set("Content-Type", artifacts.PackType)
 	out := &startedWriter{ResponseWriter: w}
-	if err := h.store.Send(r.Context(), h.routes.Team(r), keys, below, out); err != nil {
+	if err := h.store.send(r.Context(), h.routes.Team(r), keys, below, h.within != nil, out); err != nil {
 		if !out.started {
 			failWith(w, err)
 			return
@@ -142,6 +148,23 @@ func (h *handler) fetch(w http.ResponseWriter, r *http.Request) {
 		// The status is sent: only a cut response can say that it failed.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// check refuses objects that are not served.
+func (h *handler) check(keys []artifacts.Key) error {
+	if h.within == nil {
+		return nil
+	}
+	within, err := h.within()
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if _, ok := within[key]; !ok {
+			return &runtime.NotFoundError{Kind: "object", Name: key.String()}
+		}
+	}
+	return nil
 }
 
 // startedWriter remembers whether anything was written.

@@ -15,9 +15,10 @@ import (
 )
 
 // Ingest stores a tree of a build of the team and gives its digest, how many
-// files it has and their bytes together. A runtime.Local is read where it lies,
-// another artifact through its tar stream. A tree this store gave is not read at
-// all. On an error nothing of it is visible.
+// files it has and their bytes together. A runtime.Local is read where it lies, a
+// Sender sends what the store lacks of it, and another artifact is read through its
+// tar stream. A tree this store gave is not read at all. On an error nothing of it is
+// visible, but what a Sender has sent, which goes as that of a broken upload does.
 //
 // The tree stays for Options.Grace; from then on for as long as a row names it.
 func (s *Store) Ingest(ctx context.Context, team string, a runtime.Artifact) (digest string, files, bytes int64, err error) {
@@ -29,6 +30,9 @@ func (s *Store) Ingest(ctx context.Context, team string, a runtime.Artifact) (di
 	}
 	if local, ok := a.(runtime.Local); ok {
 		return s.ingestLocal(ctx, team, local)
+	}
+	if sender, ok := a.(Sender); ok {
+		return s.ingestSent(ctx, team, sender)
 	}
 	tar, err := a.StreamOut(ctx, ".")
 	if err != nil {

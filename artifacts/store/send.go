@@ -16,7 +16,12 @@ import (
 // More may come along than was asked for; a key of an object that the team has not
 // sent is a *runtime.NotFoundError.
 func (s *Store) Send(ctx context.Context, team string, keys []artifacts.Key, below bool, w io.Writer) error {
-	p := &packSender{store: s, team: team, w: w, kept: s.newKeeper(), sent: make(map[artifacts.Key]struct{})}
+	return s.send(ctx, team, keys, below, false, w)
+}
+
+// send is Send; with exact nothing comes along that was not asked for.
+func (s *Store) send(ctx context.Context, team string, keys []artifacts.Key, below, exact bool, w io.Writer) error {
+	p := &packSender{store: s, team: team, exact: exact, w: w, kept: s.newKeeper(), sent: make(map[artifacts.Key]struct{})}
 	defer p.kept.close()
 	for _, key := range keys {
 		if _, held := p.kept.find(team, key); !held {
@@ -41,6 +46,7 @@ func (s *Store) Send(ctx context.Context, team string, keys []artifacts.Key, bel
 type packSender struct {
 	store *Store
 	team  string
+	exact bool // send what is asked for alone
 	w     io.Writer
 	kept  *keeper
 	sent  map[artifacts.Key]struct{}
@@ -134,13 +140,14 @@ func (p *packSender) frameOf(at place) (*pack, uint32) {
 }
 
 // frame sends objects of one frame: as the frame is stored when most of it is
-// wanted and all of it is the team's, else together with objects of others.
+// wanted and all of it may be sent, else together with objects of others.
 func (p *packSender) frame(pack *pack, number uint32, objects []wanted, rest *artifacts.FrameBuilder) error {
 	size := 0
 	for _, object := range objects {
 		size += int(pack.objects[object.at.object].size)
 	}
-	if 2*size >= int(pack.frames[number].raw) && p.mayHave(pack, number) {
+	whole := size == int(pack.frames[number].raw)
+	if whole && p.exact || !p.exact && 2*size >= int(pack.frames[number].raw) && p.mayHave(pack, number) {
 		encoded, err := pack.encodedFrame(number)
 		if err != nil {
 			return fmt.Errorf("read pack %08x: %w", pack.id, err)

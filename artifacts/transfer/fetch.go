@@ -18,6 +18,10 @@ type FetchOptions struct {
 	// os.UserCacheDir. Fetches with the same one wait for each other when they write
 	// to the same directory. "" remembers nothing, and waits for nobody.
 	CacheDir string
+	// Objects is a directory, made if it is not there, where what arrives is kept
+	// beside, and where it is looked for first. Any number of fetches may share one,
+	// of any trees. What none has used for a week is removed. "" keeps nothing.
+	Objects string
 	// Progress is told how it goes on; nil for nobody.
 	Progress Progress
 }
@@ -29,7 +33,8 @@ type FetchReceipt struct {
 	// Files and Bytes are the tree's.
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
-	// FetchedFiles counts the files of which some content was fetched, FetchedBytes that content.
+	// FetchedFiles counts the files of which some content was fetched, or found in
+	// FetchOptions.Objects, FetchedBytes that content.
 	FetchedFiles int64 `json:"fetched_files"`
 	FetchedBytes int64 `json:"fetched_bytes"`
 	// FetchedCompressed is what came over the wire, names of files included.
@@ -87,6 +92,9 @@ func Fetch(ctx context.Context, remote *Remote, digest, dir string, options Fetc
 	defer func() { err = errors.Join(err, top.Close()) }()
 	f := &fetcher{remote: remote, options: options, dir: dir, top: top, staged: make(map[string]struct{})}
 	f.receipt.Digest = digest
+	if f.objects, err = openObjects(options.Objects); err != nil {
+		return f.receipt, fmt.Errorf("open the objects that are shared: %w", err)
+	}
 	if err := f.fetch(ctx, root); err != nil {
 		return f.receipt, fmt.Errorf("fetch artifact %s into %q: %w", digest, dir, err)
 	}
@@ -97,6 +105,7 @@ func Fetch(ctx context.Context, remote *Remote, digest, dir string, options Fetc
 type fetcher struct {
 	remote  *Remote
 	options FetchOptions
+	objects *objects // nil when none are kept
 	dir     string
 	top     *os.Root
 	tree    *fetchedTree
@@ -130,6 +139,9 @@ func (f *fetcher) fetch(ctx context.Context, root artifacts.Digest) error {
 	}
 	if err := f.apply(ctx); err != nil {
 		return err
+	}
+	if f.objects != nil {
+		f.objects.collect()
 	}
 	return f.tree.memory.save()
 }

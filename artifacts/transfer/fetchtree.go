@@ -244,7 +244,7 @@ func (f *fetcher) fetchLevel(ctx context.Context, t *fetchedTree, level []*node)
 			missing = append(missing, n.entry.Content)
 		}
 	}
-	if err := f.fetchObjects(ctx, t, missing, len(t.memory.old) == 0); err != nil {
+	if err := f.fetchObjects(ctx, t, missing, len(t.memory.old) == 0 && (f.objects == nil || f.objects.empty)); err != nil {
 		return err
 	}
 	var parts []artifacts.Key

@@ -16,7 +16,13 @@ import (
 func (f *fetcher) get(ctx context.Context, keys []artifacts.Key, query url.Values, do func(key artifacts.Key, record []byte) error) error {
 	missing := make(map[artifacts.Key]struct{}, len(keys))
 	for _, key := range keys {
-		missing[key] = struct{}{}
+		found, err := f.getKept(key, do)
+		if err != nil {
+			return err
+		}
+		if !found {
+			missing[key] = struct{}{}
+		}
 	}
 	attempt := 1
 	for len(missing) > 0 {
@@ -47,6 +53,18 @@ func (f *fetcher) get(ctx context.Context, keys []artifacts.Key, query url.Value
 	return nil
 }
 
+// getKept calls do for an object that is among those that are kept.
+func (f *fetcher) getKept(key artifacts.Key, do func(key artifacts.Key, record []byte) error) (found bool, err error) {
+	if f.objects == nil {
+		return false, nil
+	}
+	record, found := f.objects.get(key)
+	if !found {
+		return false, nil
+	}
+	return true, do(key, record)
+}
+
 // localError is an error that fetching again does not mend.
 type localError struct{ err error }
 
@@ -72,6 +90,9 @@ func (f *fetcher) getOnce(ctx context.Context, keys []artifacts.Key, missing map
 			return nil
 		}
 		delete(missing, key)
+		if f.objects != nil {
+			f.objects.put(key, record)
+		}
 		if err := do(key, record); err != nil {
 			return &localError{err}
 		}

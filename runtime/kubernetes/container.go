@@ -9,10 +9,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"midge/agent"
-	"midge/agent/pid1"
 	"midge/agent/pod"
 	"midge/runtime"
+	"midge/runtime/supervised"
 	"midge/trace"
 )
 
@@ -36,26 +35,15 @@ func (w *Worker) container(p *corev1.Pod) (*container, error) {
 
 func (c *container) Handle() string { return c.handle }
 
+// process gives the process of that id, which was started.
+func (c *container) process(id string) runtime.Process {
+	return supervised.Process(c.client, id, c.explain)
+}
+
 func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtime.Process, err error) {
 	ctx, span := trace.StartSpan(ctx, "start process")
 	defer func() { span.End(err) }()
-	p := agent.Process{
-		ID:         spec.ID,
-		Path:       spec.Path,
-		Args:       spec.Args,
-		Dir:        spec.Dir,
-		Env:        spec.Env,
-		User:       spec.User,
-		Privileged: spec.Privileged,
-		Stdin:      spec.Stdin,
-		Scrollback: spec.Scrollback,
-		EndTree:    spec.ID == runtime.TaskProcessID,
-		Sample:     spec.ID == runtime.TaskProcessID,
-	}
-	if spec.TTY != nil {
-		p.TTY = &pid1.Size{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
-	}
-	if err := c.client.Run(ctx, p); err != nil {
+	if err := c.client.Run(ctx, supervised.Spec(spec)); err != nil {
 		return nil, c.explain(err)
 	}
 	return c.process(spec.ID), nil
@@ -110,18 +98,5 @@ func (c *container) explain(err error) error {
 	if errors.Is(err, pod.ErrClosed) {
 		return &runtime.NotFoundError{Kind: "container", Name: c.handle}
 	}
-	refused := (*agent.Error)(nil)
-	if !errors.As(err, &refused) {
-		return fmt.Errorf("container %s: %w", c.handle, err)
-	}
-	switch refused.Kind {
-	case agent.ErrorExecutable:
-		return &runtime.ExecutableError{Path: refused.Path, Found: refused.Found, Reason: refused.Message}
-	case agent.ErrorSpec:
-		return &runtime.SpecError{Message: refused.Message}
-	case agent.ErrorNotFound:
-		return &runtime.NotFoundError{Kind: "process", Name: refused.Message}
-	default:
-		return fmt.Errorf("container %s: %w", c.handle, refused)
-	}
+	return supervised.Explain(c.handle, err)
 }

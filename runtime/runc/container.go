@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"midge/agent"
-	"midge/agent/pid1"
 	"midge/runtime"
+	"midge/runtime/supervised"
 	"midge/trace"
 )
 
@@ -35,25 +35,15 @@ func (w *Worker) container(handle string) *container {
 
 func (c *container) Handle() string { return c.handle }
 
+// process gives the process of that id, which was started.
+func (c *container) process(id string) runtime.Process {
+	return supervised.Process(c.client, id, c.explain)
+}
+
 func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtime.Process, err error) {
 	ctx, span := trace.StartSpan(ctx, "start process")
 	defer func() { span.End(err) }()
-	p := agent.Process{
-		ID:         spec.ID,
-		Path:       spec.Path,
-		Args:       spec.Args,
-		Dir:        spec.Dir,
-		Env:        spec.Env,
-		User:       spec.User,
-		Privileged: spec.Privileged,
-		Stdin:      spec.Stdin,
-		Scrollback: spec.Scrollback,
-		EndTree:    spec.ID == runtime.TaskProcessID,
-		Sample:     spec.ID == runtime.TaskProcessID,
-	}
-	if spec.TTY != nil {
-		p.TTY = &pid1.Size{Columns: spec.TTY.Columns, Rows: spec.TTY.Rows}
-	}
+	p := supervised.Spec(spec)
 	if spec.Toolbox {
 		if err := c.useToolbox(&p); err != nil {
 			return nil, err
@@ -203,18 +193,5 @@ func (w *Worker) forget(handle string) {
 
 // explain makes of what a supervisor says what package runtime promises.
 func (c *container) explain(err error) error {
-	refused := (*agent.Error)(nil)
-	if !errors.As(err, &refused) {
-		return fmt.Errorf("container %s: %w", c.handle, err)
-	}
-	switch refused.Kind {
-	case agent.ErrorExecutable:
-		return &runtime.ExecutableError{Path: refused.Path, Found: refused.Found, Reason: refused.Message}
-	case agent.ErrorSpec:
-		return &runtime.SpecError{Message: refused.Message}
-	case agent.ErrorNotFound:
-		return &runtime.NotFoundError{Kind: "process", Name: refused.Message}
-	default:
-		return fmt.Errorf("container %s: %w", c.handle, refused)
-	}
+	return supervised.Explain(c.handle, err)
 }
