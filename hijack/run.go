@@ -39,11 +39,16 @@ type Options struct {
 
 	Stdin  io.Reader // Terminal.In if nil and there is a terminal
 	Stdout io.Writer
-	Stderr io.Writer // also of what Run itself says
+	Stderr io.Writer
 
-	// Began is called with the session's id once it is there; nil if nobody asks.
-	// A server that knows no sessions has none.
-	Began func(session string)
+	// Notices takes what Run itself says, between the output; nil is Stderr.
+	Notices io.Writer
+	// Quiet has Run not say what becomes of the connection.
+	Quiet bool
+
+	// Began is called with the session's id and its command once it is there; nil if
+	// nobody asks. A server that knows no sessions has none.
+	Began func(session string, command []string)
 }
 
 // Result says how Run left the session.
@@ -126,6 +131,9 @@ type user struct {
 }
 
 func newUser(options Options) *user {
+	if options.Notices == nil {
+		options.Notices = options.Stderr
+	}
 	u := &user{options: options, stdin: options.Stdin}
 	if options.Terminal != nil {
 		u.escape.char = options.Escape

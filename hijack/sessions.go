@@ -74,6 +74,8 @@ type Place struct {
 	Container runtime.Container
 	// Privileged tells whether the container's processes are.
 	Privileged bool
+	// TaskDir is where the container's task began, relative to the container's directory.
+	TaskDir string
 
 	TeamName string
 	BuildID  int
@@ -232,7 +234,7 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	if err := s.save(record); err != nil {
 		return nil, err
 	}
-	running, err := place.Container.Run(ctx, spec)
+	running, err := runIn(ctx, place, process, spec)
 	if err != nil {
 		return nil, errors.Join(startError(err, spec.Path), s.remove(id))
 	}
@@ -240,6 +242,21 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	s.config.Observer.SessionBegan(session.Info())
 	session.watch()
 	return session, nil
+}
+
+// runIn runs a command in the task's directory, or where that is not asked for or is not
+// there any more, where spec has it.
+func runIn(ctx context.Context, place Place, asked api.HijackProcess, spec runtime.ProcessSpec) (runtime.Process, error) {
+	if !asked.InTaskDir || place.TaskDir == "" {
+		return place.Container.Run(ctx, spec)
+	}
+	there := spec
+	there.Dir = place.TaskDir
+	process, err := place.Container.Run(ctx, there)
+	if refused := (*runtime.SpecError)(nil); errors.As(err, &refused) {
+		return place.Container.Run(ctx, spec)
+	}
+	return process, err
 }
 
 // startError makes an *Error of what a runtime says about a command.
