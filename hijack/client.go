@@ -70,7 +70,7 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 	}
 	stop := c.start(ctx, cancel)
 	exit, err := c.converse(ctx, conn)
-	result.ExitStatus, result.Usage = exit.ExitStatus, exit.Usage
+	result.ExitStatus, result.OOMKilled, result.Usage = exit.ExitStatus, exit.OOMKilled, exit.Usage
 	if written := c.in.flush(ctx); err == nil {
 		err = written
 	}

@@ -57,6 +57,9 @@ type Result struct {
 	Session string
 	// ExitStatus is the command's, unless Detached.
 	ExitStatus int
+	// OOMKilled tells that the kernel has killed a process of the container, which had
+	// used up its memory, while the command ran.
+	OOMKilled bool
 	// Detached tells that the session goes on without us.
 	Detached bool
 	// Usage is what the session has used, nil while it goes on or when that is not known.

@@ -39,6 +39,10 @@ type Config struct {
 	// MaxPerContainer bounds the sessions of one container; 0 is 100.
 	MaxPerContainer int
 
+	// PingInterval is how often clients are pinged, so that no proxy takes a connection
+	// for idle; 0 is ten seconds.
+	PingInterval time.Duration
+
 	// Observer is told of sessions; nil if nobody is to be.
 	Observer Observer
 
@@ -118,6 +122,9 @@ func Open(config Config) (*Sessions, error) {
 	}
 	if config.MaxPerContainer == 0 {
 		config.MaxPerContainer = defaultMaxPerContainer
+	}
+	if config.PingInterval == 0 {
+		config.PingInterval = pingInterval
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()

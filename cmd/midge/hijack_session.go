@@ -84,6 +84,8 @@ func (s *hijackSession) explain(err error) error {
 		return &failure{err, exitNotRun}
 	case err != nil:
 		return err
+	case s.result.ExitStatus != 0 && s.result.OOMKilled:
+		return &failure{errors.New("the memory of the container was used up, and a process in it was killed for that"), s.result.ExitStatus}
 	case s.result.ExitStatus != 0:
 		return exitStatus(s.result.ExitStatus)
 	}
