@@ -153,6 +153,18 @@ type Container struct {
 	// GoneReason why, as the end of a sentence about it.
 	GoneAt     int64  `json:"gone_at,omitempty"`
 	GoneReason string `json:"gone_reason,omitempty"`
+	// Task is the task that it was made for; lists leave it out.
+	Task *ContainerTask `json:"task,omitempty"`
+}
+
+// ContainerTask is how far the task of a container has come, and what it runs.
+type ContainerTask struct {
+	// Status is started, succeeded, failed, errored or aborted.
+	Status string `json:"status"`
+	// ExitStatus is that of its command; nil while it runs, and when it has none.
+	ExitStatus *int `json:"exit_status,omitempty"`
+	// Command is what it runs; empty when that is the image's to say.
+	Command []string `json:"command,omitempty"`
 }
 
 // Volume is one volume as the volumes endpoint gives it.

@@ -12,6 +12,9 @@ type HijackProcess struct {
 	// Toolbox has Path be one of the worker's own commands, for an image that has none.
 	// Only midge knows it.
 	Toolbox bool `json:"toolbox,omitempty"`
+	// InTaskDir has the command begin where the task's did, and in Dir only when that is
+	// not there any more. Only midge knows it.
+	InTaskDir bool `json:"in_task_dir,omitempty"`
 }
 
 // HijackTTY asks for a terminal of a size.

@@ -60,17 +60,17 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 	c.out.resume(reply.Input, int(reply.Window))
 	result := Result{Session: c.session}
 	if c.options.Began != nil {
-		c.options.Began(c.session)
+		c.options.Began(c.session, reply.Command)
 	}
 	if err := c.makeRaw(); err != nil {
 		return result, err
 	}
 	if c.toolbox {
-		c.show(c.line("the commands of this session are midge's own busybox, after those that the image has"))
+		c.remark(c.line("the commands of this session are midge's own busybox, after those that the image has"))
 	}
 	stop := c.start(ctx, cancel)
 	exit, err := c.converse(ctx, conn)
-	result.ExitStatus, result.Usage = exit.ExitStatus, exit.Usage
+	result.ExitStatus, result.OOMKilled, result.Usage = exit.ExitStatus, exit.OOMKilled, exit.Usage
 	if written := c.in.flush(ctx); err == nil {
 		err = written
 	}
@@ -191,7 +191,7 @@ func (c *client) startWriting(cancel context.CancelCauseFunc) <-chan struct{} {
 	go func() {
 		defer close(done)
 		defer c.guard()
-		if err := c.in.write(c.options.Stdout, c.options.Stderr, c.wakeSender); err != nil {
+		if err := c.in.write(c.writers(), c.wakeSender); err != nil {
 			c.post(frame{kind: frameEnd})
 			cancel(fmt.Errorf("write output: %w", err))
 		}
@@ -235,6 +235,17 @@ func (c *client) end() {
 }
 
 func (c *client) show(line string) { c.in.show(line) }
+
+// remark shows a line that a quiet user does not want.
+func (c *client) remark(line string) {
+	if !c.options.Quiet {
+		c.show(line)
+	}
+}
+
+func (c *client) writers() writers {
+	return writers{c.options.Stdout, c.options.Stderr, c.options.Notices}
+}
 
 func (c *client) sendSize() {
 	if size, err := c.options.Terminal.size(); err == nil {

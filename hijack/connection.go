@@ -3,7 +3,6 @@ package hijack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -16,8 +15,9 @@ import (
 const (
 	// pingInterval is below the idle limits of ordinary proxies and load balancers.
 	pingInterval = 10 * time.Second
-	// silence is how long nothing may arrive before the connection counts as lost.
-	silence = 3 * pingInterval
+	// silentIntervals is for how many of them nothing may arrive before the connection
+	// counts as lost.
+	silentIntervals = 3
 	// handshakeTimeout bounds the time from the connection to the first answer.
 	handshakeTimeout = 30 * time.Second
 
@@ -83,13 +83,13 @@ func (c *connection) receive() (frame, error) {
 }
 
 // errSilent tells that the other end has not been heard for too long.
-var errSilent = fmt.Errorf("nothing was heard for %v", silence)
+var errSilent = errors.New("nothing was heard for too long")
 
 // keepAlive pings until ctx ends, or the other end is silent for too long. It pings
 // twice: the websocket's own, which proxies see, and a frame, which has the other end's
 // program answer.
-func (c *connection) keepAlive(ctx context.Context) error {
-	ticker := time.NewTicker(pingInterval)
+func (c *connection) keepAlive(ctx context.Context, interval time.Duration) error {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -98,13 +98,13 @@ func (c *connection) keepAlive(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		if now.UnixNano()-c.heard.Load() > int64(silence) {
+		if now.UnixNano()-c.heard.Load() > int64(silentIntervals*interval) {
 			return errSilent
 		}
 		if err := c.send(frame{kind: framePing, offset: now.UnixMilli()}); err != nil {
 			return err
 		}
-		pong, cancel := context.WithTimeout(ctx, pingInterval/2)
+		pong, cancel := context.WithTimeout(ctx, interval/2)
 		// A late answer is no failure: silence is judged above.
 		_ = c.socket.Ping(pong)
 		cancel()

@@ -133,15 +133,18 @@ func (in *inbox) close() {
 	in.change.Broadcast()
 }
 
-// write writes what arrives until the box is closed or writing fails; notices go to
-// stderr. After each piece it calls wrote.
-func (in *inbox) write(stdout, stderr io.Writer, wrote func()) error {
+// writers are where what arrives goes to.
+type writers struct{ stdout, stderr, notices io.Writer }
+
+// write writes what arrives until the box is closed or writing fails. After each piece
+// it calls wrote.
+func (in *inbox) write(to writers, wrote func()) error {
 	for {
 		segments, data, end, ok := in.take()
 		if !ok {
 			return nil
 		}
-		err := writeSegments(segments, data, stdout, stderr)
+		err := to.write(segments, data)
 		in.done(end, err)
 		if err != nil {
 			return err
@@ -175,14 +178,14 @@ func (in *inbox) done(end int64, err error) {
 	in.change.Broadcast()
 }
 
-func writeSegments(segments []segment, data []byte, stdout, stderr io.Writer) error {
+func (w writers) write(segments []segment, data []byte) error {
 	for _, s := range segments {
-		to, bytes := stdout, data[:s.bytes]
+		to, bytes := w.stdout, data[:s.bytes]
 		switch {
 		case s.notice != "":
-			to, bytes = stderr, []byte(s.notice)
+			to, bytes = w.notices, []byte(s.notice)
 		case s.stream == runtime.Stderr:
-			to = stderr
+			to = w.stderr
 		}
 		if _, err := to.Write(bytes); err != nil {
 			return err

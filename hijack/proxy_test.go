@@ -136,22 +136,31 @@ func TestRefusedReconnection(t *testing.T) {
 	}
 }
 
+// nginxIdle is how long nginx allows a connection to be idle unless it is told.
+const nginxIdle = time.Minute
+
 // TestIdleBehindNginx leaves a session alone for longer than nginx allows a
-// connection to be idle.
+// connection to be idle. Ours is pinged as many times in that time as any is.
 func TestIdleBehindNginx(t *testing.T) {
-	t.Parallel()
-	server := newServer(t, Config{})
-	nginx := newNginx(t, server.http.Listener.Addr().String(), 12)
-	run := begin(t, Options{Endpoint: Endpoint{URL: nginx}, Processes: script("sleep 26; echo done; exit 3"), Stdin: nothing(t)})
-	run.exits(3)
-	if stdout, stderr := run.stdout.String(), run.stderr.String(); stdout != "done\n" || stderr != "" {
-		t.Errorf("stdout is %q, stderr %q", stdout, stderr)
+	const idle = 2 * time.Second
+	for _, fly := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fly %v", fly), func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, Config{PingInterval: pingInterval / (nginxIdle / idle)})
+			server.flyOnly = fly
+			nginx := newNginx(t, server.http.Listener.Addr().String(), idle)
+			run := begin(t, Options{Endpoint: Endpoint{URL: nginx}, Processes: script("sleep 5; echo done; exit 3"), Stdin: nothing(t)})
+			run.exits(3)
+			if stdout, stderr := run.stdout.String(), run.stderr.String(); stdout != "done\n" || stderr != "" {
+				t.Errorf("stdout is %q, stderr %q", stdout, stderr)
+			}
+		})
 	}
 }
 
-// newNginx starts an nginx before a server, with a limit in seconds on how long
+// newNginx starts an nginx before a server, with a limit on how long
 // connections may be idle, and gives its URL. Its other settings are its defaults.
-func newNginx(t *testing.T, target string, idle int) string {
+func newNginx(t *testing.T, target string, idle time.Duration) string {
 	t.Helper()
 	dir := t.TempDir()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -180,12 +189,12 @@ http {
 			proxy_set_header Upgrade $http_upgrade;
 			proxy_set_header Connection upgrade;
 			proxy_set_header Host $http_host;
-			proxy_read_timeout %[4]ds;
-			proxy_send_timeout %[4]ds;
+			proxy_read_timeout %[4]dms;
+			proxy_send_timeout %[4]dms;
 		}
 	}
 }
-`, dir, address, target, idle)
+`, dir, address, target, idle.Milliseconds())
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)

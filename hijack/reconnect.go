@@ -49,7 +49,7 @@ func (c *client) reconnect(ctx context.Context, lost *link) (_ *connection, err 
 		conn := newConnection(socket)
 		err = c.resume(ctx, conn)
 		if err == nil {
-			c.show(c.line(fmt.Sprintf("reconnected after %v", since(lost.lostAt))))
+			c.remark(c.line(fmt.Sprintf("reconnected after %v", since(lost.lostAt))))
 			if c.options.Terminal != nil && !c.options.ReadOnly {
 				c.sendSize()
 			}
@@ -81,14 +81,14 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 		switch {
 		case recovered():
 			if told {
-				c.show(c.line(fmt.Sprintf("reconnected after %v", lost)))
+				c.remark(c.line(fmt.Sprintf("reconnected after %v", lost)))
 			}
 			return nil, nil
 		case lost > c.timeout:
 			return nil, fmt.Errorf("the server was out of reach for %v, and keeps sessions for %v: this one is over", lost, c.timeout)
 		case lost > quietTime && !told:
 			told = true
-			c.show(c.line(c.lostMessage()))
+			c.remark(c.line(c.lostMessage()))
 		}
 		timeout := attemptTimeout
 		if attempts%patientAttempts == 0 {

@@ -39,11 +39,16 @@ type Options struct {
 
 	Stdin  io.Reader // Terminal.In if nil and there is a terminal
 	Stdout io.Writer
-	Stderr io.Writer // also of what Run itself says
+	Stderr io.Writer
 
-	// Began is called with the session's id once it is there; nil if nobody asks.
-	// A server that knows no sessions has none.
-	Began func(session string)
+	// Notices takes what Run itself says, between the output; nil is Stderr.
+	Notices io.Writer
+	// Quiet has Run not say what becomes of the connection.
+	Quiet bool
+
+	// Began is called with the session's id and its command once it is there; nil if
+	// nobody asks. A server that knows no sessions has none.
+	Began func(session string, command []string)
 }
 
 // Result says how Run left the session.
@@ -52,6 +57,9 @@ type Result struct {
 	Session string
 	// ExitStatus is the command's, unless Detached.
 	ExitStatus int
+	// OOMKilled tells that the kernel has killed a process of the container, which had
+	// used up its memory, while the command ran.
+	OOMKilled bool
 	// Detached tells that the session goes on without us.
 	Detached bool
 	// Usage is what the session has used, nil while it goes on or when that is not known.
@@ -126,6 +134,9 @@ type user struct {
 }
 
 func newUser(options Options) *user {
+	if options.Notices == nil {
+		options.Notices = options.Stderr
+	}
 	u := &user{options: options, stdin: options.Stdin}
 	if options.Terminal != nil {
 		u.escape.char = options.Escape

@@ -125,3 +125,29 @@ func TestRunWithFailingOutput(t *testing.T) {
 		t.Errorf("the session ended with %+v", end)
 	}
 }
+
+func TestRunInTheTasksDirectory(t *testing.T) {
+	server := newServer(t, Config{})
+	begin(t, Options{Endpoint: server.endpoint(), Processes: script("mkdir sub"), Stdin: strings.NewReader("")}).exits(0)
+	asks := script("pwd")
+	asks[0].InTaskDir = true
+	for _, test := range []struct {
+		name, taskDir string
+		processes     []api.HijackProcess
+		want          string
+	}{
+		{"where the task began", "sub", asks, "/work/sub\n"},
+		{"not asked for", "sub", script("pwd"), "/work\n"},
+		{"not known", "", asks, "/work\n"},
+		{"not there any more", "gone", asks, "/work\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server.taskDir = test.taskDir
+			run := begin(t, Options{Endpoint: server.endpoint(), Processes: test.processes, Stdin: strings.NewReader("")})
+			run.exits(0)
+			if got := run.stdout.String(); got != test.want {
+				t.Errorf("it ran in %q, want %q", got, test.want)
+			}
+		})
+	}
+}

@@ -63,7 +63,7 @@ func (a *framesAttachment) serve(ctx context.Context) {
 		run(a.receive)
 		run(a.takeInput)
 		run(a.sendOutput)
-		run(a.conn.keepAlive)
+		run(a.keepAlive)
 		select {
 		case err = <-ended:
 		case <-ctx.Done():
@@ -77,6 +77,10 @@ func (a *framesAttachment) serve(ctx context.Context) {
 	}
 	a.conn.finish(err)
 	running.Wait()
+}
+
+func (a *framesAttachment) keepAlive(ctx context.Context) error {
+	return a.conn.keepAlive(ctx, a.session.sessions.config.PingInterval)
 }
 
 // errAcknowledged tells that the client knows how the session ended.

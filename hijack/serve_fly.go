@@ -226,7 +226,8 @@ func (a *flyAttachment) sendEnd(ctx context.Context) error {
 // keepAlive pings, so that nothing on the way takes the connection for idle. Who does not
 // answer may be busy writing, and is not cut off for it.
 func (a *flyAttachment) keepAlive(ctx context.Context) error {
-	ticker := time.NewTicker(pingInterval)
+	interval := a.session.sessions.config.PingInterval
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -234,7 +235,7 @@ func (a *flyAttachment) keepAlive(ctx context.Context) error {
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		pong, cancel := context.WithTimeout(ctx, pingInterval/2)
+		pong, cancel := context.WithTimeout(ctx, interval/2)
 		_ = a.socket.Ping(pong)
 		cancel()
 	}

@@ -36,6 +36,7 @@ type testServer struct {
 	worker    runtime.Worker
 	container runtime.Container
 	observer  *observer
+	taskDir   string
 	flyOnly   bool // refuse our own wire, as a Concourse does
 
 	http *httptest.Server
@@ -114,6 +115,7 @@ func (s *testServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	s.current().Serve(w, r, Place{
 		Container: s.container, TeamName: "main", BuildID: 12, PlanID: "3", StepName: "one-off", User: "me", From: host,
+		TaskDir: s.taskDir,
 	})
 }
 
@@ -256,7 +258,7 @@ func begin(t *testing.T, options Options) *running {
 	if options.Stderr == nil {
 		options.Stderr = r.stderr
 	}
-	options.Began = func(session string) { r.session <- session }
+	options.Began = func(session string, _ []string) { r.session <- session }
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
 	finished := make(chan struct{})

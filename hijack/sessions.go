@@ -39,6 +39,10 @@ type Config struct {
 	// MaxPerContainer bounds the sessions of one container; 0 is 100.
 	MaxPerContainer int
 
+	// PingInterval is how often clients are pinged, so that no proxy takes a connection
+	// for idle; 0 is ten seconds.
+	PingInterval time.Duration
+
 	// Observer is told of sessions; nil if nobody is to be.
 	Observer Observer
 
@@ -74,6 +78,8 @@ type Place struct {
 	Container runtime.Container
 	// Privileged tells whether the container's processes are.
 	Privileged bool
+	// TaskDir is where the container's task began, relative to the container's directory.
+	TaskDir string
 
 	TeamName string
 	BuildID  int
@@ -116,6 +122,9 @@ func Open(config Config) (*Sessions, error) {
 	}
 	if config.MaxPerContainer == 0 {
 		config.MaxPerContainer = defaultMaxPerContainer
+	}
+	if config.PingInterval == 0 {
+		config.PingInterval = pingInterval
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
@@ -232,7 +241,7 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	if err := s.save(record); err != nil {
 		return nil, err
 	}
-	running, err := place.Container.Run(ctx, spec)
+	running, err := runIn(ctx, place, process, spec)
 	if err != nil {
 		return nil, errors.Join(startError(err, spec.Path), s.remove(id))
 	}
@@ -240,6 +249,21 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	s.config.Observer.SessionBegan(session.Info())
 	session.watch()
 	return session, nil
+}
+
+// runIn runs a command in the task's directory, or where that is not asked for or is not
+// there any more, where spec has it.
+func runIn(ctx context.Context, place Place, asked api.HijackProcess, spec runtime.ProcessSpec) (runtime.Process, error) {
+	if !asked.InTaskDir || place.TaskDir == "" {
+		return place.Container.Run(ctx, spec)
+	}
+	there := spec
+	there.Dir = place.TaskDir
+	process, err := place.Container.Run(ctx, there)
+	if refused := (*runtime.SpecError)(nil); errors.As(err, &refused) {
+		return place.Container.Run(ctx, spec)
+	}
+	return process, err
 }
 
 // startError makes an *Error of what a runtime says about a command.

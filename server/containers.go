@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -204,7 +206,50 @@ func (s *Server) containerToEnter(w http.ResponseWriter, r *http.Request) (state
 }
 
 func (s *Server) getContainer(w http.ResponseWriter, r *http.Request) {
-	if container, ok := s.containerOfPath(w, r); ok {
-		answer(w, http.StatusOK, s.apiContainer(container))
+	container, ok := s.containerOfPath(w, r)
+	if !ok {
+		return
 	}
+	shown := s.apiContainer(container)
+	var err error
+	if shown.Task, err = s.taskOf(r.Context(), container); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, shown)
+}
+
+// taskOf gives the task that a container was made for, nil when it has not begun.
+func (s *Server) taskOf(ctx context.Context, container state.Container) (*api.ContainerTask, error) {
+	steps, err := s.database.Steps(ctx, container.BuildID)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(steps, func(step state.Step) bool { return step.Container == container.Handle })
+	if at < 0 {
+		return nil, nil
+	}
+	task := &api.ContainerTask{Status: string(steps[at].State)}
+	if status := steps[at].ExitStatus; status >= 0 {
+		task.ExitStatus = &status
+	}
+	plan, err := s.taskPlan(ctx, container)
+	if err == nil && plan != nil && plan.Config.Run.Path != "" {
+		task.Command = append([]string{plan.Config.Run.Path}, plan.Config.Run.Args...)
+	}
+	return task, err
+}
+
+// taskPlan gives the plan of the task that a container was made for, or nil.
+func (s *Server) taskPlan(ctx context.Context, container state.Container) (*api.TaskPlan, error) {
+	build, err := s.database.Build(ctx, container.BuildID)
+	if err != nil {
+		return nil, err
+	}
+	for step := range build.Plan.All() {
+		if step.ID == container.PlanID && step.Task != nil {
+			return step.Task, nil
+		}
+	}
+	return nil, nil
 }

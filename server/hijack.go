@@ -16,21 +16,24 @@ func (s *Server) hijackContainer(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	privileged, err := s.runsPrivileged(r.Context(), row)
+	task, err := s.taskPlan(r.Context(), row)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.sessions.Serve(w, r, hijack.Place{
-		Container:  container,
-		Privileged: privileged,
-		TeamName:   row.Team,
-		BuildID:    row.BuildID,
-		PlanID:     row.PlanID,
-		StepName:   row.StepName,
-		User:       requester(r).user(),
-		From:       r.RemoteAddr,
-	})
+	place := hijack.Place{
+		Container: container,
+		TeamName:  row.Team,
+		BuildID:   row.BuildID,
+		PlanID:    row.PlanID,
+		StepName:  row.StepName,
+		User:      requester(r).user(),
+		From:      r.RemoteAddr,
+	}
+	if task != nil {
+		place.Privileged, place.TaskDir = task.Privileged, task.Config.Run.Dir
+	}
+	s.sessions.Serve(w, r, place)
 }
 
 // inUse tells whether somebody is in a container.
@@ -53,18 +56,4 @@ func (s *Server) findContainer(ctx context.Context, handle string) (runtime.Cont
 		return nil, err
 	}
 	return s.container(ctx, row)
-}
-
-// runsPrivileged tells whether the task that a container was made for is privileged.
-func (s *Server) runsPrivileged(ctx context.Context, row state.Container) (bool, error) {
-	build, err := s.database.Build(ctx, row.BuildID)
-	if err != nil {
-		return false, err
-	}
-	for step := range build.Plan.All() {
-		if step.ID == row.PlanID && step.Task != nil {
-			return step.Task.Privileged, nil
-		}
-	}
-	return false, nil
 }

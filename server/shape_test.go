@@ -23,7 +23,7 @@ var varying = map[string]bool{
 // ours are the fields that only midge knows. A recording has none of them.
 var ours = map[string]bool{
 	"midge": true, "create_time": true, "created_by": true, "trace_id": true, "digest": true,
-	"files": true, "bytes": true, "runtime": true,
+	"files": true, "bytes": true, "runtime": true, "task": true,
 	"expires_in": true, // Concourse's too, but not of a container that it has just made
 }
 

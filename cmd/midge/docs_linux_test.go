@@ -96,6 +96,7 @@ func TestRecordsAreDocumented(t *testing.T) {
 	records := map[string]any{
 		"sending": movingRecord{}, "sent": movedRecord{}, "estimated": nil, "created": createdRecord{}, "log": logRecord{},
 		"event": eventRecord{}, "aborting": abortingRecord{}, "receiving": nil, "received": movedRecord{}, "end": endRecord{},
+		"session": sessionRecord{}, "notice": noticeRecord{},
 	}
 	if documented, written := slices.Sorted(maps.Keys(fields)), slices.Sorted(maps.Keys(records)); !slices.Equal(documented, written) {
 		t.Errorf("documented are %v, written %v", documented, written)

@@ -11,11 +11,7 @@ import (
 	"midge/api"
 	"midge/client"
 	"midge/hijack"
-	"midge/terminal"
 )
-
-// exitNotRun is the exit status when the command could not be run.
-const exitNotRun = 255
 
 // hijackFlags are the flags of the command hijack.
 type hijackFlags struct {
@@ -44,8 +40,9 @@ it is back. Type ~. at the start of a line to leave it running, and ~? for help;
 hijack --list shows those that run, and --attach goes back to one.
 
 Where stdin or stdout is no terminal the command has none either, and its stdout and
-stderr are apart, so that files pass through it as they are. The exit status is the
-command's, or 255 when it could not be run.`,
+stderr are apart, so that files pass through it as they are. With --json it has none either, and
+what it writes comes as records, one a line. The exit status is the command's, or 255 when
+it could not be run.`,
 		Example: `  midge hijack -b 12                           # a shell in the container of build 12
   midge hijack -b 12 -- tar c -C out . | tar x  # bring a directory home
   midge hijack --list`,
@@ -83,18 +80,18 @@ func (f hijackFlags) run(ctx context.Context, p *program, c *client.Client, args
 		}
 		return answer(p, sessions, sessionsTable)
 	}
-	options := hijack.Options{Session: f.attach, ReadOnly: f.readOnly, Escape: escape}
-	var container api.Container
+	session := newHijackSession(p, c, hijack.Options{Session: f.attach, ReadOnly: f.readOnly, Escape: escape, Quiet: p.flags.quiet})
 	if f.attach != "" {
-		container, err = containerOfSession(ctx, c, f.attach)
+		session.container, err = containerOfSession(ctx, c, f.attach)
 	} else {
-		container, err = f.choice.container(ctx, p, c)
-		options.Processes = hijackProcesses(container, args, f.toolbox)
+		session.container, err = f.choice.container(ctx, p, c)
+		session.options.Processes = hijackProcesses(session.container, args, f.toolbox)
+		session.isShell = len(args) == 0
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = session.run(ctx)
 	}
-	return p.hijack(ctx, c, container, options)
+	return session.conclude(ctx, err)
 }
 
 // parseEscape reads the value of --escape.
@@ -133,6 +130,7 @@ func hijackProcesses(container api.Container, args []string, toolbox bool) []api
 			User:       container.User,
 			Privileged: true,
 			Toolbox:    toolbox,
+			InTaskDir:  true,
 		}
 	}
 	switch {
@@ -142,46 +140,6 @@ func hijackProcesses(container api.Container, args []string, toolbox bool) []api
 		return []api.HijackProcess{process(true, "sh")}
 	}
 	return []api.HijackProcess{process(false, "bash"), process(false, "sh"), process(true, "sh")}
-}
-
-// hijack joins the user's terminal, or stdin and stdout, to a session.
-func (p *program) hijack(ctx context.Context, c *client.Client, container api.Container, options hijack.Options) error {
-	options.Endpoint.URL, options.Endpoint.Client, options.Endpoint.Header = c.HijackEndpoint(container.ID)
-	options.Stdout, options.Stderr = p.stdout, p.stderr
-	if hijack.IsTerminal(p.stdin) && p.stdout.terminal {
-		options.Terminal = &hijack.Terminal{In: p.stdin, Out: p.stdout.File}
-	} else {
-		options.Stdin = p.stdin
-	}
-	name, _ := p.lookupEnv("TERM")
-	for i := range options.Processes {
-		options.Processes[i].Env = []string{"TERM=" + name}
-	}
-	result, err := hijack.Run(ctx, options)
-	p.measurement.session(result.Usage)
-	var (
-		refused *hijack.Error
-		signal  *hijack.SignalError
-		gone    *hijack.ResponseError
-	)
-	switch {
-	case errors.As(err, &signal):
-		return fmt.Errorf("%w; it goes on, attach to it again with: midge hijack --attach %s", err, result.Session)
-	case errors.As(err, &gone):
-		return fmt.Errorf("container %s cannot be hijacked: %w", terminal.Line(container.ID), err)
-	case errors.As(err, &refused) && refused.Code == hijack.CodeNotFound && len(options.Processes) > 1:
-		return &failure{fmt.Errorf("the container has no shell, neither bash nor sh: name a command it has after --"), exitNotRun}
-	case errors.As(err, &refused):
-		return &failure{err, exitNotRun}
-	case err != nil:
-		return err
-	case result.Detached:
-		fmt.Fprintf(p.stderr, "the session goes on; attach to it again with: midge hijack --attach %s\n", result.Session)
-		return nil
-	case result.ExitStatus != 0:
-		return exitStatus(result.ExitStatus)
-	}
-	return nil
 }
 
 func sessionsTable(sessions []api.HijackSession) table {

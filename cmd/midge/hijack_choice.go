@@ -164,7 +164,7 @@ func (p *program) chooseContainer(ctx context.Context, containers []api.Containe
 		choices = append(choices, huh.NewOption(describeContainer(container), i))
 	}
 	var chosen int
-	question := huh.NewSelect[int]().Title("Which container?").Options(choices...).Value(&chosen)
+	question := huh.NewSelect[int]().Title("Which container?").Options(choices...).Filtering(true).Value(&chosen)
 	form := huh.NewForm(huh.NewGroup(question)).WithInput(p.stdin).WithOutput(p.stderr)
 	if err := form.RunWithContext(ctx); err != nil {
 		return api.Container{}, errors.New("no container was chosen")

@@ -88,6 +88,8 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\(\S+ .?B compressed\)`), "(150 B compressed)"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "6c2a4a9e-9f6b-4a3e-8c61-0d9f4f7c1b2a"},
 	{regexp.MustCompile(`\b(b\d+-)[0-9a-f]{12}\b`), "${1}1ec01bfc610d"},
+	{regexp.MustCompile(`"session":"[a-z0-9]{16}"`), `"session":"x3mzp6q2v7t4n5kd"`},
+	{regexp.MustCompile(`"time":\d+`), `"time":1767366245`},
 	{regexp.MustCompile(`"created_at": ?\d+`), `"created_at": 1767366245`},
 	{regexp.MustCompile(`"(sent|fetched)_compressed": \d+`), `"${1}_compressed": 150`},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "1a2b3c4d"},

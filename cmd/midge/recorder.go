@@ -124,6 +124,8 @@ type endRecord struct {
 	LastLines  []string        `json:"last_lines,omitempty"`
 	Outputs    []api.Artifact  `json:"outputs,omitempty"`
 	TraceID    string          `json:"trace_id,omitempty"`
+	Session    string          `json:"session,omitempty"`
+	Detached   bool            `json:"detached,omitempty"`
 	Error      string          `json:"error,omitempty"`
 }
 
@@ -140,9 +142,7 @@ func (r *recorder) end(ctx context.Context, c *client.Client, outcome execute.Ou
 		Build:      outcome.BuildID,
 		Status:     outcome.Status,
 		ExitStatus: exitStatusOf(err),
-	}
-	if _, silent := err.(exitStatus); err != nil && !silent {
-		record.Error = err.Error()
+		Error:      saidOf(err),
 	}
 	if outcome.Status.Finished() {
 		build, err := c.Build(ctx, outcome.BuildID)
@@ -158,7 +158,15 @@ func (r *recorder) end(ctx context.Context, c *client.Client, outcome execute.Ou
 		}
 	}
 	r.write(record)
-	return r.err
+	return r.failure()
+}
+
+// saidOf gives what is said on stderr of the error with which a command ends.
+func saidOf(err error) string {
+	if _, silent := err.(exitStatus); err == nil || silent {
+		return ""
+	}
+	return err.Error()
 }
 
 // causeOf says why a build did not succeed.
@@ -180,4 +188,11 @@ func (r *recorder) write(record any) {
 	if err := r.encoder.Encode(record); err != nil && r.err == nil {
 		r.err = err
 	}
+}
+
+// failure gives the first error of writing.
+func (r *recorder) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -65,63 +63,6 @@ func TestHijackPipes(t *testing.T) {
 	if sum := fmt.Sprintf("%x", sha256.Sum256(content)); !strings.Contains(stderr.String(), sum) {
 		t.Errorf("stderr is %q, want the sum %s", stderr.String(), sum)
 	}
-}
-
-// screen is a command at a terminal of its own, and what it shows.
-type screen struct {
-	t        *testing.T
-	cmd      *exec.Cmd
-	terminal *os.File
-	shown    output
-	done     chan struct{}
-}
-
-func startScreen(t *testing.T, cmd *exec.Cmd) *screen {
-	t.Helper()
-	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 31, Cols: 97})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &screen{t: t, cmd: cmd, terminal: terminal, done: make(chan struct{})}
-	go func() {
-		defer close(s.done)
-		buffer := make([]byte, 4096)
-		for {
-			n, err := terminal.Read(buffer)
-			s.shown.Write(buffer[:n])
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		terminal.Close()
-		<-s.done
-	})
-	return s
-}
-
-func (s *screen) write(text string) {
-	s.t.Helper()
-	if _, err := s.terminal.WriteString(text); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *screen) waitFor(text string) {
-	s.t.Helper()
-	eventually(s.t, "the terminal shows "+text, func() error {
-		if !strings.Contains(s.shown.String(), text) {
-			return fmt.Errorf("it shows %q", s.shown.String())
-		}
-		return nil
-	})
-}
-
-func (s *screen) wait() int {
-	s.cmd.Wait()
-	return s.cmd.ProcessState.ExitCode()
 }
 
 // A shell in a container has a terminal of the user's size, and outlives the server
