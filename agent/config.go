@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"midge/agent/quota"
 	"midge/agent/record"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 	// files, DiskLimit how many bytes these and their output may take, 0 any number.
 	Written   []string `json:"written,omitempty"`
 	DiskLimit uint64   `json:"disk_limit,omitempty"`
+	// DiskProject is the project that these files belong to, whose quota is DiskLimit; 0
+	// where they have none.
+	DiskProject quota.Project `json:"disk_project,omitempty"`
 }
 
 // WriteConfig writes the configuration into the container's directory.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"midge/agent/quota"
 	"midge/agent/weigh"
 )
 
@@ -23,7 +24,36 @@ func DiskUsed(ctx context.Context, dir string) (uint64, error) {
 }
 
 func (c Config) diskUsed(ctx context.Context, dir string) (uint64, error) {
-	return weigh.Directories(ctx, append([]string{filepath.Join(dir, processDir)}, c.Written...)...)
+	output := filepath.Join(dir, processDir)
+	if c.DiskProject == 0 {
+		return weigh.Directories(ctx, append([]string{output}, c.Written...)...)
+	}
+	files, err := quota.Used(dir, c.DiskProject)
+	if err != nil {
+		return 0, err
+	}
+	bytes, err := weigh.Directories(ctx, output)
+	return files + bytes, err
+}
+
+// quotaSlack is how much less than its limit a container may have that could write no more:
+// what was to be written need not have fitted exactly.
+const quotaSlack = 128 << 10
+
+// atQuota is how many bytes the container takes on the disk when its quota lets it write
+// no more, else 0.
+func (s *supervisor) atQuota() uint64 {
+	if s.config.DiskProject == 0 {
+		return 0
+	}
+	used, err := quota.Used(s.dir, s.config.DiskProject)
+	if err != nil {
+		slog.Error("what the container has of its quota is not known", "error", err)
+	}
+	if used+quotaSlack < s.config.DiskLimit {
+		return 0
+	}
+	return used
 }
 
 // watchDisk kills the container's processes when it takes more of the disk than it may,
@@ -45,6 +75,10 @@ func (s *supervisor) keepWithinDisk(ctx context.Context) {
 	ticker := time.NewTicker(diskGlance)
 	defer ticker.Stop()
 	count := diskCount{allowed: s.config.DiskLimit}
+	if s.config.DiskProject != 0 {
+		// Who comes to the quota is told so by the write that fails, and may still say it.
+		count.leave(s.config.DiskLimit)
+	}
 	for {
 		if taken, err := takenOf(s.dir); err != nil {
 			slog.Error("the disk cannot be looked at", "error", err)
@@ -142,8 +176,8 @@ func (c *diskCount) counted(began, ended time.Time, taken, used uint64) {
 	c.used, c.taken, c.at, c.took = used, taken, ended, ended.Sub(began)
 }
 
-// leave lets whoever comes to look at what fills the disk do so: a container that was
-// over its limit may from then on have what it had first, and a little more.
+// leave lets whoever comes to look at what fills the disk do so: a container that had so
+// much may from then on have that, as it was first, and a little more.
 func (c *diskCount) leave(used uint64) {
 	if !c.left {
 		c.allowed, c.left = used+c.allowed/8, true

@@ -124,8 +124,8 @@ type Exit struct {
 	Signal int `json:"signal,omitempty"`
 	// OOMKilled tells that the kernel killed a process of the container for memory meanwhile.
 	OOMKilled bool `json:"oom_killed,omitempty"`
-	// DiskUsed is how many bytes the container took on the disk when the process was
-	// killed because they were too many, else 0.
+	// DiskUsed is how many bytes the container took on the disk when the process was killed
+	// because they were too many, or ended while no more could be written, else 0.
 	DiskUsed uint64    `json:"disk_used,omitempty"`
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended"`

@@ -284,7 +284,7 @@ func (s *supervisor) record(p *process, exit pid1.Exit) {
 		Code:      exit.Code,
 		Signal:    exit.Signal,
 		OOMKilled: kills > p.oomKills,
-		DiskUsed:  p.diskUsed.Load(),
+		DiskUsed:  cmp.Or(p.diskUsed.Load(), s.atQuota()),
 		Started:   p.started,
 		Ended:     time.Now(),
 	})

@@ -158,8 +158,8 @@ type Limits struct {
 	OpenFiles uint64 // of a process; a worker gives no more than it has itself
 
 	// Disk is how many bytes the container's files, less what it was given, and the
-	// output of its processes may take. When there is more, at some later moment, all of
-	// its processes are killed. Not bounded on a worker that cannot.
+	// output of its processes may take. What is beyond that is not written, or else, at
+	// some later moment, all of its processes are killed. Not bounded on a worker that cannot.
 	Disk uint64
 }
 
@@ -387,7 +387,7 @@ type ExitStatus struct {
 	// OOMKilled tells that the kernel killed a process of the container for memory meanwhile.
 	OOMKilled bool
 	// DiskUsed is how many bytes the container took on the disk when the process was killed
-	// because those were more than Limits.Disk, else 0.
+	// because those were more than Limits.Disk, or ended while no more could be written, else 0.
 	DiskUsed uint64
 	// Started and Ended are the worker's clock.
 	Started, Ended time.Time

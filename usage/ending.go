@@ -14,7 +14,7 @@ type Ending struct {
 	// OOMKilled tells that the runtime saw a process killed for memory.
 	OOMKilled bool
 	// DiskUsed is what the task's container took on the disk, in bytes, when it was killed
-	// because that was more than DiskLimit, else 0.
+	// because that was more than DiskLimit, or ended while it could write no more, else 0.
 	DiskUsed, DiskLimit uint64
 	// Timeout is the time the step was given, when that ran out, else 0.
 	Timeout time.Duration
@@ -40,8 +40,8 @@ func (e Ending) Explain() string {
 	}
 	byKill := e.ExitStatus == killed || e.ExitStatus == terminated
 	switch {
-	case e.DiskUsed > 0:
-		return fmt.Sprintf("the task was killed for disk space: its container had %s on the disk, more than its limit of %s; raise container_limits.disk in the task's file or the server's --default-task-disk-limit", formatBytes(e.DiskUsed), formatBytes(e.DiskLimit))
+	case e.DiskUsed > 0 && e.ExitStatus != 0:
+		return e.explainDisk()
 	case e.OOMKilled || kills > 0:
 		return e.explainMemory(s, kills)
 	case byKill && e.Timeout > 0:
@@ -82,6 +82,15 @@ func (e Ending) explainMemory(s Summary, kills uint64) string {
 		return fmt.Sprintf("%s: it stayed below its limit of %s (%s), so its worker ran out of memory; run it on a larger worker", who, formatBytes(*limit), peak)
 	}
 	return fmt.Sprintf("%s: it reached its limit of %s (%s); raise container_limits.memory in the task's file or the server's --default-task-memory-limit", who, formatBytes(*limit), peak)
+}
+
+// explainDisk tells a task that was killed from one that failed by itself.
+func (e Ending) explainDisk() string {
+	const change = "raise container_limits.disk in the task's file or the server's --default-task-disk-limit"
+	if e.ExitStatus != killed {
+		return fmt.Sprintf("the task could not write any more: its container had %s on the disk, and its limit is %s; %s", formatBytes(e.DiskUsed), formatBytes(e.DiskLimit), change)
+	}
+	return fmt.Sprintf("the task was killed for disk space: its container had %s on the disk, more than its limit of %s; %s", formatBytes(e.DiskUsed), formatBytes(e.DiskLimit), change)
 }
 
 func (e Ending) explainUnknown(s Summary) string {

@@ -169,6 +169,9 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	if err := w.freeNetwork(ctx, r); err != nil {
 		return err
 	}
+	if err := c.freeProject(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		return err
 	}

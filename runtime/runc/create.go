@@ -120,6 +120,10 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 // prepare makes all that the container's supervisor needs.
 func (w *Worker) prepare(ctx context.Context, spec runtime.ContainerSpec, s *stage) (containerRecord, error) {
 	r := containerRecord{Handle: spec.Handle, Privileged: spec.Privileged}
+	var err error
+	if s.project, err = w.projectFor(spec); err != nil {
+		return r, err
+	}
 	root, err := w.prepareRootfs(ctx, spec, s)
 	if err != nil {
 		return r, err
@@ -165,7 +169,9 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.I
 		Own:        []string{spec.Dir},
 		Privileged: spec.Privileged,
 		Written:    s.written,
-		DiskLimit:  cmp.Or(spec.Limits.Disk, w.options.Limits.Disk),
+		DiskLimit:  w.diskLimit(spec),
+
+		DiskProject: s.project,
 	}
 	if from != nil {
 		config.Env = slices.Concat(from.Config.Env, spec.Env)

@@ -2,6 +2,7 @@ package runc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"midge/agent"
+	"midge/agent/quota"
 	"midge/runtime"
 	"midge/runtime/runc/network"
 )
@@ -44,6 +46,7 @@ type stage struct {
 	mounts []agent.Mount
 	// written are directories of the machine that have what the container writes.
 	written []string
+	project quota.Project // that they belong to, 0 for none
 
 	resolvConf []byte // the container's name servers
 }
@@ -121,9 +124,20 @@ func (s *stage) layers(ctx context.Context, dirs []string) ([]string, error) {
 
 // bind shows a directory that the container is to have as its own at target.
 func (s *stage) bind(target, source string) error {
+	if err := s.charge(source); err != nil {
+		return err
+	}
 	s.written = append(s.written, source)
 	s.mounts = append(s.mounts, agent.Mount{Source: source, Target: target, Mapped: s.shifts()})
 	return s.giveOwn(source)
+}
+
+// charge has what is written into an empty directory count against the container's quota.
+func (s *stage) charge(dir string) error {
+	if s.project == 0 {
+		return nil
+	}
+	return quota.Assign(dir, s.project)
 }
 
 // giveOwn makes the container's root the owner of what was made for it.
@@ -161,7 +175,7 @@ func (s *stage) likeBelow(below, path string) error {
 func (s *stage) throwAway(target, name string, lower []string) (upper string, err error) {
 	upper, work := filepath.Join(s.dir, name+"-upper"), filepath.Join(s.dir, name+"-work")
 	for _, d := range []string{upper, work} {
-		if err := os.Mkdir(d, 0o755); err != nil {
+		if err := errors.Join(os.Mkdir(d, 0o755), s.charge(d)); err != nil {
 			return "", err
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"midge/agent"
+	"midge/agent/quota"
 	"midge/runtime"
 	"midge/runtime/runc/image"
 	"midge/runtime/runc/network"
@@ -78,6 +79,8 @@ type Worker struct {
 	bridge        *network.Pool // nil unless it is used
 	host          *hostImage    // nil when it is off
 	toolbox       string        // a directory of commands, "" for none
+	quotas        bool          // the state directory's file system has project quotas
+	newProject    sync.Mutex    // held while a project is chosen
 	caches        *cacheStore
 	changes       keyedMutex // by container handle
 	volumeChanges keyedMutex // by volume handle
@@ -142,6 +145,7 @@ func (w *Worker) open(ctx context.Context) (err error) {
 	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
 		return err
 	}
+	w.quotas = !w.ordinary && quota.Enforced(options.StateDir)
 	ranges := rootRanges
 	if w.ordinary {
 		ranges = ordinaryRanges

@@ -56,7 +56,7 @@ func (t *task) explain(interruption error, status runtime.ExitStatus) []eventlog
 	ending.DiskUsed, ending.DiskLimit = status.DiskUsed, t.limits().Disk
 	code := api.CauseKilled
 	switch {
-	case status.DiskUsed > 0:
+	case status.DiskUsed > 0 && status.Code != 0:
 		code = api.CauseDisk
 	case status.OOMKilled:
 		code = api.CauseMemory

@@ -53,7 +53,7 @@ done
 kernel
 cp "$(command -v busybox)" "$root/bin/busybox"
 ln -sf busybox "$root/bin/sh"
-for module in overlay veth bridge stp llc; do
+for module in overlay veth bridge stp llc quota_tree quota_v2; do
   file=$(find "$cache/kernel/lib/modules" -name "$module.ko*" | head -n 1)
   [ -z "$file" ] || cp "$file" "$root/lib/modules/"
 done
@@ -79,8 +79,8 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts pts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup /sys/fs/cgroup
-for module in llc stp overlay veth bridge; do insmod /lib/modules/$module.ko 2>/dev/null; done
-mount -t ext4 /dev/nvme0n1 /disk
+for module in llc stp overlay veth bridge quota_tree quota_v2; do insmod /lib/modules/$module.ko 2>/dev/null; done
+mount -t ext4 -o prjquota /dev/nvme0n1 /disk
 ip link set lo up 2>/dev/null
 hostname cgroup2vm
 mkdir /sys/fs/cgroup/init
@@ -97,7 +97,7 @@ INIT
 chmod 755 "$root/init" "$root/init2"
 (cd "$root" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 truncate -s 256M "$work/disk"
-mkfs.ext4 -q -F "$work/disk"
+mkfs.ext4 -q -F -O quota,project -E quotatype=prjquota "$work/disk"
 
 timeout "${VM_TIMEOUT:-600}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "${VM_MEM:-1024}" -smp "${VM_CPUS:-2}" \
   -nographic -no-reboot -nic none -drive "file=$work/disk,if=none,id=disk,format=raw,cache=unsafe" -device nvme,drive=disk,serial=disk \
