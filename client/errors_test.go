@@ -283,6 +283,35 @@ func TestRequestsAreRepeated(t *testing.T) {
 	}
 }
 
+// An abort whose answer is lost is sent again under its name, by which the server knows
+// it; the next abort is another.
+func TestAnAbortHasAName(t *testing.T) {
+	var names []string
+	handler, _ := flaky(2, func(w http.ResponseWriter, r *http.Request) {
+		names = append(names, r.Header.Get(api.RequestKeyHeader))
+		panic(http.ErrAbortHandler)
+	})
+	server := quietServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(names) >= 2 {
+			names = append(names, r.Header.Get(api.RequestKeyHeader))
+		}
+		handler(w, r)
+	}))
+	defer server.Close()
+	c := testClient(t, server.URL, nil)
+	if _, err := c.Info(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.AbortBuild(t.Context(), 12); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(names) != 4 || names[0] == "" || names[1] != names[0] || names[2] != names[0] || names[3] == names[0] {
+		t.Errorf("the requests have the names %q", names)
+	}
+}
+
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	handler, _ := flaky(1000, answer(502, "", ""))
 	server := quietServer(handler)

@@ -215,8 +215,8 @@ func TestAnAbortIsHonouredByTheNextEngine(t *testing.T) {
 			id := s.create(test.plan).ID
 			s.awaitOutput(id, "a runs")
 			s.stop()
-			if noted, err := s.options.State.RequestAbort(t.Context(), id, "tester"); err != nil || !noted {
-				t.Fatal(noted, err)
+			if interrupted, err := s.options.State.RequestAbort(t.Context(), id, anAbort()); err != nil || interrupted != state.StepsInterrupted {
+				t.Fatal(interrupted, err)
 			}
 			s.start()
 			build, events := s.finished(id)

@@ -92,7 +92,7 @@ func (b *build) leaf(ctx context.Context, plan *api.Plan, attempt int, leaf leaf
 		}
 	}
 	if out, ended := b.ended(&row); ended {
-		if err := leaf.restore(b.force, row); err != nil {
+		if err := leaf.restore(b.engaged, row); err != nil {
 			b.logger.Warn("what a step left is no longer there", "step", plan.ID, "error", err)
 		}
 		return b.endStep(row, out, leaf.save)

@@ -122,8 +122,7 @@ func (t *task) reached(stage int64) bool {
 // container gives the task's container.
 func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtime.ContainerSpec) (runtime.Container, error) {
 	if t.reached(stageStarted) {
-		// Not ctx, which an abort may have ended: what runs has to be stopped then.
-		container, err := worker.LookupContainer(t.force, t.handle)
+		container, err := worker.LookupContainer(t.engaged, t.handle)
 		var missing *runtime.NotFoundError
 		if errors.As(err, &missing) {
 			return nil, fmt.Errorf("the worker %s has lost the container in which the task ran, and with it how the task ended: run it again", worker.Name())
@@ -156,7 +155,7 @@ func (t *task) process(ctx context.Context, container runtime.Container, row *st
 		return runtime.ExitStatus{}, err
 	}
 	listener, environment := t.listen(container)
-	process, err := container.Attach(t.force, runtime.TaskProcessID)
+	process, err := container.Attach(t.engaged, runtime.TaskProcessID)
 	var missing *runtime.NotFoundError
 	if errors.As(err, &missing) {
 		process, err = t.start(ctx, container, environment)
@@ -184,7 +183,7 @@ func (t *task) start(ctx context.Context, container runtime.Container, environme
 	process, err := container.Run(ctx, spec)
 	if err != nil && ctx.Err() != nil {
 		// It may have come as far as to run.
-		err = errors.Join(err, container.Stop(t.force, 0))
+		err = errors.Join(err, container.Stop(t.engaged, 0))
 	}
 	span.End(err)
 	return process, err
