@@ -125,7 +125,7 @@ func (b *build) ended(row *state.Step) (outcome, bool) {
 	if code, exited := b.log.Mark(markExit(row.PlanID)); exited {
 		row.ExitStatus = int(code)
 	} else {
-		row.Message = b.loggedError(row.PlanID)
+		row.Message, _ = b.loggedError(row.PlanID)
 	}
 	return outcome(stage - stageEnded), true
 }

@@ -89,9 +89,17 @@ func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error
 	return t.end(ctx, container, row, status, err)
 }
 
-// restore makes the outputs of a task that has ended known again.
+// restore makes the outputs of a task that has ended known again, and when its row does
+// not say yet that it has, whether its container was made.
 func (t *task) restore(ctx context.Context, row state.Step) error {
 	if row.Container == "" {
+		return nil
+	}
+	if _, exited := t.log.Mark(markExit(t.plan.ID)); row.State == state.StepStarted && !exited {
+		_, started := t.loggedError(t.plan.ID)
+		t.unmade = !started
+	}
+	if t.unmade {
 		return nil
 	}
 	worker, ok := t.engine.options.Workers.Worker(row.Worker)
