@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -309,6 +312,18 @@ func TestAnAbortHasAName(t *testing.T) {
 	}
 	if len(names) != 4 || names[0] == "" || names[1] != names[0] || names[2] != names[0] || names[3] == names[0] {
 		t.Errorf("the requests have the names %q", names)
+	}
+}
+
+// A connection that a server resets as it dies, between two requests, is one that was
+// cut, and not one on which it spoke out of turn.
+func TestAConnectionThatIsResetWhileIdle(t *testing.T) {
+	c := testClient(t, "http://127.0.0.1", nil)
+	reset := &net.OpError{Op: "read", Net: "unix", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	// As net/http's Transport has it.
+	err := c.transportError(t.Context(), fmt.Errorf("readLoopPeekFailLocked: %w", reset), true)
+	if unreachable := (*UnreachableError)(nil); !errors.As(err, &unreachable) || unreachable.Reason != "the connection was cut" {
+		t.Errorf("error is %v", err)
 	}
 }
 
