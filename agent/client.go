@@ -28,11 +28,11 @@ import (
 var ErrDown = errors.New("the container is not running")
 
 // A LostError tells that a process's supervisor was killed before it had recorded
-// the process's end.
+// the process's end, or that its disk failed so that it could not.
 type LostError struct{ Process string }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("the supervisor of process %q was killed, and how the process ended is not known", e.Process)
+	return fmt.Sprintf("the supervisor of process %q was killed or its disk failed, and how the process ended is not known", e.Process)
 }
 
 // A Client speaks with the supervisor of one container, and reads what that has

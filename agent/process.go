@@ -62,6 +62,9 @@ type output struct {
 	file   *os.File // the end to read
 }
 
+// exitBytes is more than the record of an exit takes.
+const exitBytes = 4096
+
 // newProcess makes a process's directory and spool.
 func newProcess(containerDir string, spec Process) (*process, error) {
 	dir, err := processPath(containerDir, spec.ID)
@@ -82,6 +85,10 @@ func newProcess(containerDir string, spec Process) (*process, error) {
 	}
 	p.room = sync.NewCond(&p.mu)
 	if err := record.Write(filepath.Join(dir, specFile), spec); err != nil {
+		return nil, errors.Join(err, p.discard())
+	}
+	// How it ends is known also when it, or another, has filled the disk.
+	if err := record.Reserve(filepath.Join(dir, exitFile), exitBytes); err != nil {
 		return nil, errors.Join(err, p.discard())
 	}
 	if p.spool, err = spool.Create(filepath.Join(dir, spoolDir), spec.Scrollback); err != nil {
@@ -342,7 +349,7 @@ func (p *process) finish(exit Exit) {
 	if p.spoolErr != nil {
 		exit.Error = p.spoolErr.Error()
 	}
-	if err := record.Write(filepath.Join(p.dir, exitFile), exit); err != nil {
+	if err := record.WriteReserved(filepath.Join(p.dir, exitFile), exit); err != nil {
 		slog.Error("exit status is lost", "process", p.spec.ID, "error", err)
 	}
 	p.finished = true

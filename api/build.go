@@ -70,11 +70,11 @@ const (
 	FeatureUsage     = "usage"     // what builds used
 )
 
-// RequestKeyHeader names the request that creates a build, by anything of 1 to
+// RequestKeyHeader names the request that creates or aborts a build, by anything of 1 to
 // MaxRequestKey bytes that its team uses once, so that asking again after an answer
-// was lost gives the same build: the Idempotency-Key of
-// draft-ietf-httpapi-idempotency-key-header. What else a repeated request holds is not
-// looked at.
+// was lost gives the same build, or is the same abort and not a second one: the
+// Idempotency-Key of draft-ietf-httpapi-idempotency-key-header. What else a repeated
+// request holds is not looked at.
 const (
 	RequestKeyHeader = "Idempotency-Key"
 	MaxRequestKey    = 128

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -91,9 +92,13 @@ func (c *Client) createBuild(ctx context.Context, r request, plan api.Plan, key 
 }
 
 // AbortBuild asks the server to abort a build, and does not wait for it. Of a build
-// that is finished already it is no error.
+// that is finished already it is no error. A second call interrupts what the build still
+// does in spite of the first, as collecting its outputs.
 func (c *Client) AbortBuild(ctx context.Context, id int) error {
-	return c.call(ctx, buildRequest(http.MethodPut, id, "abort"), nil)
+	r := buildRequest(http.MethodPut, id, "abort")
+	// Sent again because its answer was lost, it is to be no second one.
+	r.header = http.Header{api.RequestKeyHeader: {rand.Text()}}
+	return c.call(ctx, r, nil)
 }
 
 // BuildArtifacts lists the artifacts that a build has left.

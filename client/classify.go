@@ -49,7 +49,7 @@ func (c *Client) transportError(ctx context.Context, err error, sending bool) er
 	case errors.As(err, &record), strings.Contains(text, "HTTP response to HTTPS client"):
 		return c.strange("it speaks HTTP and not HTTPS")
 	case strings.Contains(text, "malformed HTTP"),
-		strings.Contains(text, "readLoopPeekFail"): // it spoke before it was asked
+		strings.Contains(text, "readLoopPeekFail") && !wasCut(err): // it spoke before it was asked
 		return c.strange("it does not speak HTTP")
 	case strings.Contains(text, "response headers exceeded"):
 		return c.strange(fmt.Sprintf("its headers are longer than %d KiB", maxHeaderBytes>>10))
@@ -89,13 +89,18 @@ func networkReason(err error) string {
 		return "connection refused"
 	case errors.Is(err, fs.ErrNotExist):
 		return "there is no such socket"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case wasCut(err):
 		return "the connection was cut"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time"
 	}
 	return terminal.Line(err.Error())
+}
+
+// wasCut reports whether err tells of a connection that ended in the midst of something.
+func wasCut(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // certificateReason says why a server is not trusted, or "" when that is not what err is about.

@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -280,6 +283,47 @@ func TestRequestsAreRepeated(t *testing.T) {
 				t.Errorf("%d requests, notices %+v, error %v", sent, notices, err)
 			}
 		})
+	}
+}
+
+// An abort whose answer is lost is sent again under its name, by which the server knows
+// it; the next abort is another.
+func TestAnAbortHasAName(t *testing.T) {
+	var names []string
+	handler, _ := flaky(2, func(w http.ResponseWriter, r *http.Request) {
+		names = append(names, r.Header.Get(api.RequestKeyHeader))
+		panic(http.ErrAbortHandler)
+	})
+	server := quietServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(names) >= 2 {
+			names = append(names, r.Header.Get(api.RequestKeyHeader))
+		}
+		handler(w, r)
+	}))
+	defer server.Close()
+	c := testClient(t, server.URL, nil)
+	if _, err := c.Info(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.AbortBuild(t.Context(), 12); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(names) != 4 || names[0] == "" || names[1] != names[0] || names[2] != names[0] || names[3] == names[0] {
+		t.Errorf("the requests have the names %q", names)
+	}
+}
+
+// A connection that a server resets as it dies, between two requests, is one that was
+// cut, and not one on which it spoke out of turn.
+func TestAConnectionThatIsResetWhileIdle(t *testing.T) {
+	c := testClient(t, "http://127.0.0.1", nil)
+	reset := &net.OpError{Op: "read", Net: "unix", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	// As net/http's Transport has it.
+	err := c.transportError(t.Context(), fmt.Errorf("readLoopPeekFailLocked: %w", reset), true)
+	if unreachable := (*UnreachableError)(nil); !errors.As(err, &unreachable) || unreachable.Reason != "the connection was cut" {
+		t.Errorf("error is %v", err)
 	}
 }
 

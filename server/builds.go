@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"midge/api"
 	"midge/server/engine"
@@ -28,9 +29,8 @@ func (s *Server) createBuild(w http.ResponseWriter, r *http.Request) {
 	if !s.checkHolds(w, &plan) || !s.mayUse(w, r, &plan) || !s.withinBuilds(w, r, r.PathValue("team")) {
 		return
 	}
-	key := r.Header.Get(api.RequestKeyHeader)
-	if len(key) > api.MaxRequestKey {
-		fail(w, http.StatusBadRequest, "the header %s has %d bytes, and may have %d", api.RequestKeyHeader, len(key), api.MaxRequestKey)
+	key, ok := requestKey(w, r)
+	if !ok {
 		return
 	}
 	build, err := s.engine.Create(r.Context(), state.NewBuild{
@@ -49,6 +49,17 @@ func (s *Server) createBuild(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusCreated, build)
+}
+
+// requestKey gives what the request is named by, "" for nothing, and answers it when
+// that is no name.
+func requestKey(w http.ResponseWriter, r *http.Request) (string, bool) {
+	key := r.Header.Get(api.RequestKeyHeader)
+	if len(key) > api.MaxRequestKey {
+		fail(w, http.StatusBadRequest, "the header %s has %d bytes, and may have %d", api.RequestKeyHeader, len(key), api.MaxRequestKey)
+		return "", false
+	}
+	return key, true
 }
 
 // mayUse reports whether the artifacts that the plan begins with are there and the
@@ -170,7 +181,12 @@ func (s *Server) abortBuild(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if _, err := s.engine.Abort(r.Context(), build.ID, requester(r).user()); err != nil {
+	key, ok := requestKey(w, r)
+	if !ok {
+		return
+	}
+	abort := state.Abort{By: requester(r).user(), Key: key, At: time.Now()}
+	if _, err := s.engine.Abort(r.Context(), build.ID, abort); err != nil {
 		s.fail(w, r, err)
 		return
 	}

@@ -3,11 +3,13 @@ package server_test
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"midge/api"
 	"midge/server/servertest"
+	"midge/server/state"
 )
 
 // script is the plan of a build that runs a shell script.
@@ -135,6 +137,54 @@ func TestAbort(t *testing.T) {
 	}
 	// As for fly, to abort a build that is finished is no error.
 	someone.want(http.StatusNoContent, "PUT", abort, "")
+}
+
+// An abort that comes again under its name, or at once without one, does not interrupt
+// what follows the first; another does.
+func TestAnAbortThatIsRepeated(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	step := func(name string) string { return script("echo " + name + " runs; sleep 1000") }
+	for name, keys := range map[string][3]string{"named": {"first", "first", "second"}, "unnamed": {"", "", "second"}} {
+		t.Run(name, func(t *testing.T) {
+			build := someone.build(`{"ensure":{"step":` + step("step") + `,"ensure":` + step("hook") + `}}`)
+			abort := func(key string) {
+				t.Helper()
+				response := someone.open("PUT", fmt.Sprintf("/api/v1/builds/%d/abort", build.ID), map[string]string{"Idempotency-Key": key}, nil)
+				if body := readAll(t, response); response.StatusCode != http.StatusNoContent {
+					t.Fatalf("got status %d: %s", response.StatusCode, body)
+				}
+			}
+			waitForEvents(t, someone, build.ID, `"payload":"step runs`)
+			abort(keys[0])
+			waitForEvents(t, someone, build.ID, `"payload":"hook runs`)
+			abort(keys[1])
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			checkInterrupted(t, s, build.ID, state.StepsInterrupted)
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
+			abort(keys[2])
+			if after, events := someone.finish(build.ID); after.Status != api.StatusAborted || strings.Count(events, "interrupted") != 2 {
+				t.Errorf("the build is %s, want aborted with both steps interrupted: %s", after.Status, events)
+			}
+		})
+	}
+}
+
+// checkInterrupted checks what a server that is stopped knows of the aborts of a build.
+func checkInterrupted(t *testing.T, s *servertest.Server, id int, want state.Interruption) {
+	t.Helper()
+	database, err := state.Open(t.Context(), filepath.Join(s.DataDir, "midge.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close()
+	if record, err := database.Build(t.Context(), id); err != nil || record.Interrupted != want {
+		t.Errorf("build %d is %+v (%v), want %d", id, record, err, want)
+	}
 }
 
 func TestBuildPages(t *testing.T) {

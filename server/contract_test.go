@@ -264,12 +264,18 @@ func TestContractAbort(t *testing.T) {
 // waitForEvent reads a build's events until one of that kind comes.
 func waitForEvent(t *testing.T, u *user, build int, kind string) {
 	t.Helper()
+	waitForEvents(t, u, build, `"event":"`+kind+`"`)
+}
+
+// waitForEvents waits until a build's events have a text in them.
+func waitForEvents(t *testing.T, u *user, build int, text string) {
+	t.Helper()
 	response := u.open("GET", fmt.Sprintf("/api/v1/builds/%d/events", build), nil, nil)
 	defer response.Body.Close()
 	var seen bytes.Buffer
-	for !bytes.Contains(seen.Bytes(), []byte(`"event":"`+kind+`"`)) {
+	for !bytes.Contains(seen.Bytes(), []byte(text)) {
 		if _, err := io.CopyN(&seen, response.Body, 1); err != nil {
-			t.Fatalf("the events ended before %s: %v: %s", kind, err, &seen)
+			t.Fatalf("the events ended before %s: %v: %s", text, err, &seen)
 		}
 	}
 }

@@ -52,19 +52,24 @@ func (w *Worker) openBridge(ctx context.Context) error {
 	if err != nil {
 		return &BridgeError{err}
 	}
-	records, err := w.records()
-	if err != nil {
-		return errors.Join(err, bridge.Close())
-	}
-	inUse := make(map[string]bool)
-	for _, r := range records {
-		inUse[r.Network] = true
-	}
-	if err := bridge.Collect(ctx, inUse); err != nil {
+	if _, err := bridge.Collect(ctx, w.networksInUse); err != nil {
 		return errors.Join(err, bridge.Close())
 	}
 	w.bridge = bridge
 	return nil
+}
+
+// networksInUse gives the ids of the containers' networks.
+func (w *Worker) networksInUse() (map[string]bool, error) {
+	records, err := w.records()
+	if err != nil {
+		return nil, err
+	}
+	inUse := make(map[string]bool, len(records))
+	for _, r := range records {
+		inUse[r.Network] = true
+	}
+	return inUse, nil
 }
 
 // takeNetwork gives the network namespace of a container on the bridge, nil for any other.

@@ -107,14 +107,18 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 	}
 	if namespace != nil {
 		r.Network = namespace.ID
-		if err := namespace.Leave(); err != nil {
-			return err
-		}
 	}
 	if r.Made, err = w.madeFiles(r); err != nil {
-		return fmt.Errorf("look at what the container was given: %w", err)
+		return errors.Join(fmt.Errorf("look at what the container was given: %w", err), releaseNetwork(ctx, namespace))
 	}
-	return w.writeRecord(r)
+	if err := w.writeRecord(r); err != nil {
+		return errors.Join(err, releaseNetwork(ctx, namespace))
+	}
+	if namespace == nil {
+		return nil
+	}
+	// Not before the record names it: one that nobody names is collected.
+	return namespace.Leave()
 }
 
 // prepare makes all that the container's supervisor needs.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"midge/runtime"
 	"midge/runtime/runc"
 	"midge/runtime/runc/rootless"
@@ -34,7 +36,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if agentProgram = os.Getenv(agentVariable); agentProgram != "" {
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
 	dir, err := os.MkdirTemp("", "midge-agent-")
 	if err != nil {
@@ -48,9 +50,19 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "build midge-agent: %v\n%s", err, out)
 		os.Exit(1)
 	}
-	code := m.Run()
+	code := runTests(m)
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// runTests runs the tests, of which none may leave a goroutine behind.
+func runTests(m *testing.M) int {
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
 }
 
 // newWorker opens a worker on a directory of its own.

@@ -7,17 +7,67 @@ import (
 	"os"
 	"strings"
 
+	"midge/agent"
 	"midge/runtime"
 )
 
 // RemoveLeftovers removes what is left of containers that no longer exist: their
-// cgroups with the processes in them, and volumes that a killed server has half made,
-// or not removed. It says how many things it removed, goes on after an error and gives
-// all of them.
+// supervisors, their cgroups with the processes in them, and with those the mounts and
+// network namespaces that no one else has; the addresses of such networks; and volumes
+// that a killed server has half made, or not removed. It says how many things it
+// removed, goes on after an error and gives all of them.
 func (w *Worker) RemoveLeftovers(ctx context.Context) (int, error) {
-	cgroups, err := w.removeCgroups(ctx)
-	volumes, volumesErr := w.removeHalfVolumes()
-	return cgroups + volumes, errors.Join(err, volumesErr)
+	removed := 0
+	var errs []error
+	for _, remove := range []func(context.Context) (int, error){
+		w.removeSupervisors, w.removeCgroups, w.removeAddresses, w.removeHalfVolumes,
+	} {
+		n, err := remove(ctx)
+		removed += n
+		errs = append(errs, err)
+	}
+	return removed, errors.Join(errs...)
+}
+
+// removeSupervisors ends the supervisors of containers that are gone.
+func (w *Worker) removeSupervisors(context.Context) (int, error) {
+	supervisors, err := agent.Supervisors(w.path("containers"))
+	if err != nil {
+		return 0, fmt.Errorf("look for supervisors: %w", err)
+	}
+	removed := 0
+	var errs []error
+	for handle, supervisor := range supervisors {
+		done, err := w.removeSupervisor(handle, supervisor)
+		errs = append(errs, err)
+		if done {
+			removed++
+		}
+	}
+	return removed, errors.Join(errs...)
+}
+
+// removeSupervisor ends the supervisor of a container, unless that exists: it does from
+// before the supervisor is started until it has ended.
+func (w *Worker) removeSupervisor(handle string, supervisor *os.Process) (bool, error) {
+	defer supervisor.Release()
+	unlock := w.changes.lock(handle)
+	defer unlock()
+	if _, err := os.Lstat(w.containerDir(handle)); !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	if err := supervisor.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return false, fmt.Errorf("end the supervisor of container %s, which is gone: %w", handle, err)
+	}
+	return true, nil
+}
+
+// removeAddresses gives back the addresses of networks of containers that are gone.
+func (w *Worker) removeAddresses(ctx context.Context) (int, error) {
+	if w.bridge == nil {
+		return 0, nil
+	}
+	return w.bridge.Collect(ctx, w.networksInUse)
 }
 
 // removeCgroups removes the cgroups of containers that are gone.
@@ -55,7 +105,7 @@ func (w *Worker) removeCgroup(ctx context.Context, handle string) (bool, error) 
 
 // removeHalfVolumes removes the directories of volumes that have no record, or that
 // were destroyed and are no longer in use.
-func (w *Worker) removeHalfVolumes() (int, error) {
+func (w *Worker) removeHalfVolumes(context.Context) (int, error) {
 	handles, err := names(w.path("volumes"))
 	if err != nil {
 		return 0, err

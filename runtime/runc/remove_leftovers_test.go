@@ -1,13 +1,19 @@
 package runc_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"midge/runtime"
 	"midge/runtime/runc"
+	"midge/runtime/runc/network"
 )
 
 // What containers leave that are gone is found, and nothing of one that is there.
@@ -50,4 +56,116 @@ func TestRemoveLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	before.compare(t)
+}
+
+// A container whose directory is gone, as after a crash of the machine's disk, is no
+// container: its supervisor, mounts, namespaces, processes and address go.
+func TestRemoveLeftoversOfAWholeContainer(t *testing.T) {
+	if !inOwnNetwork(t) {
+		return
+	}
+	dir := filepath.Join(t.TempDir(), "state")
+	before := takeInventory(t, dir)
+	w := newWorker(t, func(o *runc.Options) {
+		o.StateDir = dir
+		o.Network = runc.NetworkBridge
+		o.Bridge = network.Defaults
+		o.Bridge.Ready = 0
+	})
+	here := newContainer(t, w, runtime.ContainerSpec{Handle: "here"})
+	run(t, here, "task", "exec sleep 100000")
+	there, addresses := takeInventory(t, dir), addressesOf(t, dir)
+	gone := newContainer(t, w, runtime.ContainerSpec{Handle: "gone"})
+	run(t, gone, "task", "exec sleep 100000")
+	processes := slices.DeleteFunc(takeInventory(t, dir).processes, func(p string) bool { return slices.Contains(there.processes, p) })
+	namespaces := namespacesOf(t, processes)
+	if len(namespaces) < 4 {
+		t.Fatalf("the processes %q of a container have the namespaces %v", processes, namespaces)
+	}
+	ended := awaitEnd(t, supervisorOf(t, dir, "gone"))
+	if err := os.RemoveAll(filepath.Join(dir, "containers", "gone")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.RemoveLeftovers(t.Context()); err != nil || n != 3 {
+		t.Errorf("it removed %d things (%v), want a supervisor, a cgroup and an address", n, err)
+	}
+	ended()
+	there.compare(t)
+	checkNobodyIn(t, namespaces)
+	if left := addressesOf(t, dir); !slices.Equal(left, addresses) {
+		t.Errorf("the addresses %v are given, want %v", left, addresses)
+	}
+	if err := here.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before.compare(t)
+}
+
+// addressesOf lists the addresses that a worker's containers have on its bridge.
+func addressesOf(t *testing.T, stateDir string) []string {
+	t.Helper()
+	addresses, err := filepath.Glob(filepath.Join(stateDir, "network", "*", "[0-9]*.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addresses
+}
+
+// namespacesOf gives the mount and network namespaces of processes of an inventory, but
+// those of the machine.
+func namespacesOf(t *testing.T, processes []string) []string {
+	t.Helper()
+	var all []string
+	for _, process := range processes {
+		pid, _, _ := strings.Cut(process, " ")
+		for _, kind := range []string{"mnt", "net"} {
+			namespace, err := os.Readlink(filepath.Join("/proc", pid, "ns", kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if own, err := os.Readlink("/proc/self/ns/" + kind); err != nil {
+				t.Fatal(err)
+			} else if namespace != own {
+				all = append(all, namespace)
+			}
+		}
+	}
+	return all
+}
+
+// checkNobodyIn checks that no process is in any of the namespaces.
+func checkNobodyIn(t *testing.T, namespaces []string) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/ns/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		// What ends meanwhile is in none.
+		if namespace, err := os.Readlink(link); err == nil && slices.Contains(namespaces, namespace) {
+			t.Errorf("there still is %s, which is %s", link, namespace)
+		}
+	}
+}
+
+// awaitEnd gives what waits for the end of a process.
+func awaitEnd(t *testing.T, pid int) func() {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		defer unix.Close(fd)
+		for {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(time.Minute.Milliseconds()))
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err != nil || n != 1 {
+				t.Fatalf("process %d has not ended (%v)", pid, err)
+			}
+			return
+		}
+	}
 }

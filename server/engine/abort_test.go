@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"midge/api"
+	"midge/server/state"
 )
 
 // forever is a task that runs until it is stopped.
@@ -121,10 +122,62 @@ func TestAbortOfABuildThatIsFinishedOrNotThere(t *testing.T) {
 	s := newServer(t)
 	s.start()
 	build, _ := s.run(good)
-	if noted, err := s.engine.Abort(t.Context(), build.ID, "tester"); noted || err != nil {
+	if noted, err := s.engine.Abort(t.Context(), build.ID, anAbort()); noted || err != nil {
 		t.Errorf("finished: %v, %v", noted, err)
 	}
-	if _, err := s.engine.Abort(t.Context(), 99, "tester"); err == nil {
+	if _, err := s.engine.Abort(t.Context(), 99, anAbort()); err == nil {
 		t.Error("a build that is not there was aborted")
 	}
+}
+
+// A client whose answer was lost sends the abort again, maybe to the next engine.
+func TestAnAbortThatIsSentAgainLeavesHooksTheirTime(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	task := script("a", "echo partial > out/f; echo ready; sleep 1000000", `"outputs":[{"name":"out"}]`)
+	hook := script("b", `echo b runs; while [ ! -f go ]; do sleep 0.01; done; echo b ends`)
+	build := s.create(`{"ensure":{"step":` + task + `,"ensure":{"do":[` + hook + `,{"artifact_output":{"name":"out"}}]}}}`)
+	s.awaitOutput(build.ID, "ready")
+	abort := anAbort()
+	send := func() {
+		t.Helper()
+		if noted, err := s.engine.Abort(t.Context(), build.ID, abort); err != nil || !noted {
+			t.Fatal(noted, err)
+		}
+	}
+	send()
+	s.awaitOutput(build.ID, "b runs")
+	send()
+	s.stop()
+	s.start()
+	send()
+	s.inContainer(build.ID, "b", "echo > go")
+	build, events := s.finished(build.ID)
+	if build.Status != api.StatusAborted {
+		t.Errorf("the build has %s", build.Status)
+	}
+	checkText(t, only(tell(t, events), "error "), "a error interrupted")
+	if got := s.kept(build, "out", "f"); got != "partial\n" {
+		t.Errorf("the output is %q", got)
+	}
+}
+
+func TestASecondAbortIsHonouredByTheNextEngine(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	id := s.create(`{"ensure":{"step":` + forever("a") + `,"ensure":` + forever("b") + `}}`).ID
+	s.awaitOutput(id, "a runs")
+	s.abort(id)
+	s.awaitOutput(id, "b runs")
+	s.stop()
+	if interrupted, err := s.options.State.RequestAbort(t.Context(), id, anAbort()); err != nil || interrupted != state.AllInterrupted {
+		t.Fatal(interrupted, err)
+	}
+	s.start()
+	build, events := s.finished(id)
+	if build.Status != api.StatusAborted {
+		t.Errorf("the build has %s", build.Status)
+	}
+	checkText(t, only(tell(t, events), "error "), "a error interrupted\nb error interrupted")
+	s.checkNothingRuns()
 }

@@ -28,9 +28,10 @@ type build struct {
 	// before has the steps as an earlier engine left them, by plan id.
 	before map[string]state.Step
 
-	// steps is done when the build is aborted, force when that was asked for again.
-	steps, force         context.Context
-	abortSteps, abortAll context.CancelCauseFunc
+	// steps is done when the build is aborted, force when it was aborted again, and
+	// engaged only with the engine: what runs has to be found to be stopped.
+	steps, force, engaged context.Context
+	abortSteps, abortAll  context.CancelCauseFunc
 
 	// writing is for what must be written whatever becomes of the steps: it ends with the
 	// engine, and carries the build's span.
@@ -56,11 +57,10 @@ func newBuild(e *Engine, record state.BuildRecord) *build {
 		gone:    make(chan struct{}),
 	}
 	b.settle = sync.OnceFunc(func() { close(b.settled) })
-	b.force, b.abortAll = context.WithCancelCause(trace.WithBuild(trace.WithParent(e.hard, record.TraceParent), record.ID))
+	b.engaged = trace.WithBuild(trace.WithParent(e.hard, record.TraceParent), record.ID)
+	b.force, b.abortAll = context.WithCancelCause(b.engaged)
 	b.steps, b.abortSteps = context.WithCancelCause(b.force)
-	if record.AbortedBy != "" {
-		b.interrupt()
-	}
+	b.interrupt(record.Interrupted)
 	return b
 }
 
@@ -77,12 +77,15 @@ func (b *build) change(change func(*api.Build)) {
 	change(&b.record.Build)
 }
 
-// interrupt aborts the build: its steps the first time, what runs in spite of that the second.
-func (b *build) interrupt() {
-	if b.steps.Err() != nil {
+// interrupt aborts as much of the build as was asked for: its steps, or also what runs
+// in spite of that.
+func (b *build) interrupt(what state.Interruption) {
+	switch what {
+	case state.AllInterrupted:
 		b.abortAll(errInterrupted)
+	case state.StepsInterrupted:
+		b.abortSteps(errInterrupted)
 	}
-	b.abortSteps(errInterrupted)
 }
 
 // live takes the build from where it is to its end, or to that of the engine.

@@ -190,19 +190,19 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 	}
 }
 
-// Abort asks for a build to be aborted, on behalf of by. Its steps are interrupted,
-// hooks that are to run after an abort run. Asked again, it interrupts those too.
-// Of a build that is finished it reports false.
-func (e *Engine) Abort(ctx context.Context, id int, by string) (bool, error) {
-	noted, err := e.options.State.RequestAbort(context.WithoutCancel(ctx), id, by)
-	if err != nil || !noted {
+// Abort asks for a build to be aborted. Its steps are interrupted, hooks that are to
+// run after an abort run. Asked again, it interrupts those too; the same request that
+// comes again does not. Of a build that is finished it reports false.
+func (e *Engine) Abort(ctx context.Context, id int, abort state.Abort) (bool, error) {
+	interrupted, err := e.options.State.RequestAbort(context.WithoutCancel(ctx), id, abort)
+	if err != nil || interrupted == state.NotInterrupted {
 		return false, err
 	}
 	e.mu.Lock()
 	b := e.builds[id]
 	e.mu.Unlock()
 	if b != nil {
-		b.interrupt()
+		b.interrupt(interrupted)
 	}
 	return true, nil
 }

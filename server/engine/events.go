@@ -68,19 +68,25 @@ func (b *build) loggedOutcome() outcome {
 	return errored
 }
 
-// loggedError gives the message of a step's error event.
-func (b *build) loggedError(planID string) string {
+// loggedError gives the message of a step's error event, and whether a task was started
+// before that.
+func (b *build) loggedError(planID string) (message string, started bool) {
 	reader := b.log.From(0)
 	for {
 		events, err := reader.Next(b.engine.hard)
 		if err != nil {
-			return err.Error()
+			return err.Error(), started
 		}
 		for _, event := range events {
-			var logged api.ErrorEvent
-			if event.Kind == api.EventError && json.Unmarshal(event.Data, &logged) == nil && logged.Origin.ID == planID {
-				return logged.Message
+			var logged api.ErrorEvent // and what it has in common with the start
+			if event.Kind != api.EventError && event.Kind != api.EventStartTask ||
+				json.Unmarshal(event.Data, &logged) != nil || logged.Origin.ID != planID {
+				continue
 			}
+			if event.Kind == api.EventError {
+				return logged.Message, started
+			}
+			started = true
 		}
 	}
 }

@@ -127,7 +127,7 @@ func TestHoldBeforeThereIsAContainer(t *testing.T) {
 	if got := s.hold(waiting.ID, time.Hour); len(got) != 0 {
 		t.Errorf("a build that waits has the containers %+v", got)
 	}
-	if _, err := s.engine.Abort(t.Context(), first.ID, "tester"); err != nil {
+	if _, err := s.engine.Abort(t.Context(), first.ID, anAbort()); err != nil {
 		t.Fatal(err)
 	}
 	s.finished(waiting.ID)

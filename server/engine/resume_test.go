@@ -24,6 +24,7 @@ var steadyPlans = []struct{ name, plan string }{
 	{"task", script("a", "echo one; echo two")},
 	{"task that cannot start", `{"id":"a","task":{"name":"a","config":{"platform":"linux","run":{"path":"/no/such"}}}}`},
 	{"no worker", ugly},
+	{"container that cannot be made", `{"id":"a","task":{"name":"a","config":{"platform":"linux","rootfs_uri":"docker:///x","run":{"path":"true"}}}}`},
 	{"missing input", `{"do":[` + good + `,{"id":"a","task":{"name":"a","config":{"platform":"linux","run":{"path":"x"},"inputs":[{"name":"none"}]}}}]}`},
 	{"artifacts", `{"ensure":{"step":{"do":[{"in_parallel":{"steps":[{"artifact_input":{"name":"src","artifact_id":1}}]}},` +
 		script("a", "cat src/f > out/g; echo made", `"inputs":[{"name":"src"}],"outputs":[{"name":"out"}]`) + `,` +
@@ -215,8 +216,8 @@ func TestAnAbortIsHonouredByTheNextEngine(t *testing.T) {
 			id := s.create(test.plan).ID
 			s.awaitOutput(id, "a runs")
 			s.stop()
-			if noted, err := s.options.State.RequestAbort(t.Context(), id, "tester"); err != nil || !noted {
-				t.Fatal(noted, err)
+			if interrupted, err := s.options.State.RequestAbort(t.Context(), id, anAbort()); err != nil || interrupted != state.StepsInterrupted {
+				t.Fatal(interrupted, err)
 			}
 			s.start()
 			build, events := s.finished(id)

@@ -92,7 +92,7 @@ func (b *build) leaf(ctx context.Context, plan *api.Plan, attempt int, leaf leaf
 		}
 	}
 	if out, ended := b.ended(&row); ended {
-		if err := leaf.restore(b.force, row); err != nil {
+		if err := leaf.restore(b.engaged, row); err != nil {
 			b.logger.Warn("what a step left is no longer there", "step", plan.ID, "error", err)
 		}
 		return b.endStep(row, out, leaf.save)
@@ -125,7 +125,7 @@ func (b *build) ended(row *state.Step) (outcome, bool) {
 	if code, exited := b.log.Mark(markExit(row.PlanID)); exited {
 		row.ExitStatus = int(code)
 	} else {
-		row.Message = b.loggedError(row.PlanID)
+		row.Message, _ = b.loggedError(row.PlanID)
 	}
 	return outcome(stage - stageEnded), true
 }

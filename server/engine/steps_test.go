@@ -1,16 +1,24 @@
 package engine
 
 import (
+	"crypto/rand"
 	"strings"
 	"testing"
+	"time"
 
 	"midge/api"
 	"midge/server/eventlog"
+	"midge/server/state"
 )
+
+// anAbort is a request that is no other one's repetition.
+func anAbort() state.Abort {
+	return state.Abort{By: "tester", Key: rand.Text(), At: time.Now()}
+}
 
 func (s *server) abort(id int) {
 	s.t.Helper()
-	if noted, err := s.engine.Abort(s.t.Context(), id, "tester"); err != nil || !noted {
+	if noted, err := s.engine.Abort(s.t.Context(), id, anAbort()); err != nil || !noted {
 		s.t.Fatalf("abort: %v, %v", noted, err)
 	}
 }

@@ -89,9 +89,17 @@ func (t *task) run(ctx context.Context, row *state.Step) (out outcome, err error
 	return t.end(ctx, container, row, status, err)
 }
 
-// restore makes the outputs of a task that has ended known again.
+// restore makes the outputs of a task that has ended known again, and when its row does
+// not say yet that it has, whether its container was made.
 func (t *task) restore(ctx context.Context, row state.Step) error {
 	if row.Container == "" {
+		return nil
+	}
+	if _, exited := t.log.Mark(markExit(t.plan.ID)); row.State == state.StepStarted && !exited {
+		_, started := t.loggedError(t.plan.ID)
+		t.unmade = !started
+	}
+	if t.unmade {
 		return nil
 	}
 	worker, ok := t.engine.options.Workers.Worker(row.Worker)
@@ -122,8 +130,7 @@ func (t *task) reached(stage int64) bool {
 // container gives the task's container.
 func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtime.ContainerSpec) (runtime.Container, error) {
 	if t.reached(stageStarted) {
-		// Not ctx, which an abort may have ended: what runs has to be stopped then.
-		container, err := worker.LookupContainer(t.force, t.handle)
+		container, err := worker.LookupContainer(t.engaged, t.handle)
 		var missing *runtime.NotFoundError
 		if errors.As(err, &missing) {
 			return nil, fmt.Errorf("the worker %s has lost the container in which the task ran, and with it how the task ended: run it again", worker.Name())
@@ -156,7 +163,7 @@ func (t *task) process(ctx context.Context, container runtime.Container, row *st
 		return runtime.ExitStatus{}, err
 	}
 	listener, environment := t.listen(container)
-	process, err := container.Attach(t.force, runtime.TaskProcessID)
+	process, err := container.Attach(t.engaged, runtime.TaskProcessID)
 	var missing *runtime.NotFoundError
 	if errors.As(err, &missing) {
 		process, err = t.start(ctx, container, environment)
@@ -184,7 +191,7 @@ func (t *task) start(ctx context.Context, container runtime.Container, environme
 	process, err := container.Run(ctx, spec)
 	if err != nil && ctx.Err() != nil {
 		// It may have come as far as to run.
-		err = errors.Join(err, container.Stop(t.force, 0))
+		err = errors.Join(err, container.Stop(t.engaged, 0))
 	}
 	span.End(err)
 	return process, err

@@ -13,6 +13,7 @@ import (
 	"midge/runtime"
 	"midge/runtime/runtimetest"
 	"midge/server/eventlog"
+	"midge/server/state"
 )
 
 // newWorkers makes the server's workers those of the configs.
@@ -71,7 +72,7 @@ func TestTasksWaitForAWorkerInTheirOrder(t *testing.T) {
 	s.awaitNoWorker(first, 1)
 	second := s.create(good).ID
 	s.awaitNoWorker(second, 1)
-	if _, err := s.engine.Abort(t.Context(), running, "tester"); err != nil {
+	if _, err := s.engine.Abort(t.Context(), running, anAbort()); err != nil {
 		t.Fatal(err)
 	}
 	const reason = "no worker is free: memory runs 1 of 1 tasks"
@@ -98,7 +99,7 @@ func TestTasksThatRunKeepTheirWorker(t *testing.T) {
 		s.stop()
 		s.start()
 	}
-	if _, err := s.engine.Abort(t.Context(), running, "tester"); err != nil {
+	if _, err := s.engine.Abort(t.Context(), running, anAbort()); err != nil {
 		t.Fatal(err)
 	}
 	if build, _ := s.finished(waiting); build.Status != api.StatusSucceeded {
@@ -153,8 +154,8 @@ func TestAPlaceThatNobodyTakes(t *testing.T) {
 	s.awaitNoWorker(aborted, 1)
 	s.stop()
 	for _, id := range []int{running, aborted} {
-		if noted, err := s.options.State.RequestAbort(t.Context(), id, "tester"); err != nil || !noted {
-			t.Fatal(noted, err)
+		if interrupted, err := s.options.State.RequestAbort(t.Context(), id, anAbort()); err != nil || interrupted != state.StepsInterrupted {
+			t.Fatal(interrupted, err)
 		}
 	}
 	s.start()
@@ -239,7 +240,7 @@ func TestCopiesThatAreWantedStay(t *testing.T) {
 	checkCopies("when the artifact was wanted lately", 1)
 	s.engine.options.CollectGrace = 0
 	checkCopies("while a build has the artifact", 1)
-	if _, err := s.engine.Abort(t.Context(), id, "tester"); err != nil {
+	if _, err := s.engine.Abort(t.Context(), id, anAbort()); err != nil {
 		t.Fatal(err)
 	}
 	s.finished(id)

@@ -31,13 +31,15 @@ type BuildRecord struct {
 	api.Build
 	Plan        api.Plan
 	TraceParent string
-	// AbortedBy is who asked for the build to be aborted, "" while nobody has.
-	AbortedBy string
+	// AbortedBy is who asked first for the build to be aborted, "" while nobody has, and
+	// Interrupted what is to be interrupted by that.
+	AbortedBy   string
+	Interrupted Interruption
 }
 
 const buildColumns = `b.id, t.name, b.status, b.created_by, b.create_time, b.start_time, b.end_time, b.trace_parent`
 
-const selectRecord = `SELECT ` + buildColumns + `, b.aborted_by, p.plan
+const selectRecord = `SELECT ` + buildColumns + `, b.aborted_by, b.aborted_again, p.plan
 	FROM builds b JOIN teams t ON t.id = b.team_id JOIN build_plans p ON p.build_id = b.id `
 
 // CreateBuild makes a build; its Name is the id in decimal. It reports false, and gives
@@ -116,14 +118,6 @@ func (db *Database) FinishBuild(ctx context.Context, id int, status api.BuildSta
 	return db.changedBuild(ctx, "finish", id, finished, err)
 }
 
-// RequestAbort notes who asked first for the build to be aborted. Of a build that
-// is finished it reports false and changes nothing.
-func (db *Database) RequestAbort(ctx context.Context, id int, by string) (bool, error) {
-	noted, err := db.change(ctx, `UPDATE builds SET aborted_by = iif(aborted_by = '', ?, aborted_by) WHERE id = ? AND status IN (?, ?)`,
-		by, id, api.StatusPending, api.StatusStarted)
-	return db.changedBuild(ctx, "abort", id, noted, err)
-}
-
 // changedBuild completes a change of a build's row: when none was changed it tells
 // a build that has moved on from one that does not exist.
 func (db *Database) changedBuild(ctx context.Context, what string, id int, changed bool, err error) (bool, error) {
@@ -165,8 +159,12 @@ func scanBuild(r row) (api.Build, error) {
 func scanRecord(r row) (BuildRecord, error) {
 	var record BuildRecord
 	var plan []byte
-	if err := scanBuildAnd(r, &record.Build, &record.TraceParent, &record.AbortedBy, &plan); err != nil {
+	var again bool
+	if err := scanBuildAnd(r, &record.Build, &record.TraceParent, &record.AbortedBy, &again, &plan); err != nil {
 		return BuildRecord{}, err
+	}
+	if record.AbortedBy != "" {
+		record.Interrupted = interruption(again)
 	}
 	if err := json.Unmarshal(plan, &record.Plan); err != nil {
 		return BuildRecord{}, fmt.Errorf("decode the plan of build %d: %w", record.ID, err)

@@ -90,6 +90,12 @@ func TestBuildMovesOn(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()
 	build := createBuild(t, db, "main")
+	abort := func(by string) func() (bool, error) {
+		return func() (bool, error) {
+			interrupted, err := db.RequestAbort(ctx, build.ID, Abort{By: by})
+			return interrupted != NotInterrupted, err
+		}
+	}
 	steps := []struct {
 		name   string
 		do     func() (bool, error)
@@ -98,11 +104,11 @@ func TestBuildMovesOn(t *testing.T) {
 	}{
 		{"start", func() (bool, error) { return db.StartBuild(ctx, build.ID, time.Unix(100, 0)) }, true, api.StatusStarted},
 		{"start again", func() (bool, error) { return db.StartBuild(ctx, build.ID, time.Unix(101, 0)) }, false, api.StatusStarted},
-		{"abort", func() (bool, error) { return db.RequestAbort(ctx, build.ID, "local:a") }, true, api.StatusStarted},
-		{"abort again", func() (bool, error) { return db.RequestAbort(ctx, build.ID, "local:b") }, true, api.StatusStarted},
+		{"abort", abort("local:a"), true, api.StatusStarted},
+		{"abort again", abort("local:b"), true, api.StatusStarted},
 		{"finish", func() (bool, error) { return db.FinishBuild(ctx, build.ID, api.StatusAborted, time.Unix(102, 0)) }, true, api.StatusAborted},
 		{"finish again", func() (bool, error) { return db.FinishBuild(ctx, build.ID, api.StatusFailed, time.Unix(103, 0)) }, false, api.StatusAborted},
-		{"abort late", func() (bool, error) { return db.RequestAbort(ctx, build.ID, "local:c") }, false, api.StatusAborted},
+		{"abort late", abort("local:c"), false, api.StatusAborted},
 		{"start late", func() (bool, error) { return db.StartBuild(ctx, build.ID, time.Unix(104, 0)) }, false, api.StatusAborted},
 	}
 	for _, step := range steps {
@@ -126,7 +132,7 @@ func TestChangesOfNoBuild(t *testing.T) {
 	wantNotFound(t, err, "build")
 	_, err = db.FinishBuild(t.Context(), 7, api.StatusFailed, time.Now())
 	wantNotFound(t, err, "build")
-	_, err = db.RequestAbort(t.Context(), 7, "local:a")
+	_, err = db.RequestAbort(t.Context(), 7, Abort{By: "local:a"})
 	wantNotFound(t, err, "build")
 	if _, err = db.FinishBuild(t.Context(), createBuild(t, db, "main").ID, api.StatusStarted, time.Now()); err == nil {
 		t.Error("a build was finished as started")

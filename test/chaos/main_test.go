@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,5 +107,16 @@ func (b *background) want(status int) {
 	b.t.Helper()
 	if got := <-b.status; got != status {
 		b.t.Errorf("exit status %d, want %d:\n%s%s", got, status, b.output.String(), b.stderr.String())
+	}
+}
+
+// busily looks again and again for what is there for a moment alone.
+func busily(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !check(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("there is not %s", what)
+		}
+		time.Sleep(100 * time.Microsecond)
 	}
 }

@@ -319,8 +319,9 @@ func TestCollect(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := pool.Collect(t.Context(), map[string]bool{used.ID: true}); err != nil {
-		t.Fatal(err)
+	inUse := func() (map[string]bool, error) { return map[string]bool{used.ID: true}, nil }
+	if n, err := pool.Collect(t.Context(), inUse); err != nil || n != 1 {
+		t.Fatalf("it gave back %d addresses (%v), want 1", n, err)
 	}
 	if ids, err := options.noted(); err != nil || len(ids) != 1 || ids[0] != used.ID {
 		t.Errorf("noted %v, %v; want %s alone", ids, err, used.ID)

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -207,23 +208,36 @@ func (p *Pool) Take(ctx context.Context) (_ *Namespace, err error) {
 	return p.make(ctx)
 }
 
-// Collect gives back the addresses of namespaces that ended without Release,
-// because the process that had them did: all but those with an id in use.
-func (p *Pool) Collect(ctx context.Context, inUse map[string]bool) error {
+// Collect gives back the addresses of namespaces that ended without Release or Free,
+// because the process that had them did: all but those whose ids inUse gives. It says
+// how many they were. An id must be among those in use before its namespace is left.
+func (p *Pool) Collect(ctx context.Context, inUse func() (map[string]bool, error)) (int, error) {
 	ids, err := p.options.noted()
 	if err != nil {
-		return fmt.Errorf("collect network addresses: %w", err)
+		return 0, fmt.Errorf("collect network addresses: %w", err)
 	}
+	// What is in neither is of nobody: it was not left after it was noted.
+	ids = slices.DeleteFunc(ids, namespaces.has)
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	used, err := inUse()
+	if err != nil {
+		return 0, fmt.Errorf("collect network addresses: %w", err)
+	}
+	collected := 0
 	var failed error
 	for _, id := range ids {
-		if inUse[id] || namespaces.has(id) {
+		if used[id] {
 			continue
 		}
 		if err := p.cni.Remove(ctx, id, ""); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("collect network address of %s: %w", id, err))
+			continue
 		}
+		collected++
 	}
-	return failed
+	return collected, failed
 }
 
 // noted gives the ids to which addresses are noted as given. host-local keeps a
