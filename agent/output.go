@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 
 	"midge/agent/frame"
@@ -94,6 +95,7 @@ func (o *Output) follow(from int64) error {
 func (o *Output) Next() (spool.Record, error) {
 	for {
 		if o.ended || o.reader.Sequence() < o.end {
+			o.limit()
 			record, err := o.reader.Next()
 			if !errors.Is(err, io.EOF) {
 				return record, err
@@ -112,6 +114,16 @@ func (o *Output) Next() (spool.Record, error) {
 			return spool.Record{}, err
 		}
 	}
+}
+
+// limit has the reader read as far as the supervisor has come, and to the end of what
+// will not change any more.
+func (o *Output) limit() {
+	if o.ended {
+		o.reader.Limit(math.MaxInt64)
+		return
+	}
+	o.reader.Limit(o.end)
 }
 
 // Close ends the reading.

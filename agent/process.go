@@ -292,7 +292,8 @@ func (p *process) keep(stream uint8, data []byte) {
 		return
 	}
 	if p.spec.Scrollback > 0 {
-		if err := p.spool.Trim(min(p.readByAll(), p.spool.End()-p.spec.Scrollback)); err != nil {
+		read := p.readByAll()
+		if err := p.spool.Trim(min(read, p.spool.End()-p.spec.Scrollback), read); err != nil {
 			slog.Error("output that is no longer needed stays", "process", p.spec.ID, "error", err)
 		}
 	}

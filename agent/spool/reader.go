@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 )
 
@@ -11,22 +12,29 @@ import (
 type Reader struct {
 	dir  string
 	next int64 // the sequence number that is read next
+	end  int64 // what is from it on may not be there yet
 
 	segment *os.File
 	offset  int64 // in segment, of what buffer begins with
 	buffer  []byte
-	start   int  // of what is left in buffer
-	full    bool // buffer was filled when it was read into last
+	start   int   // of what is left in buffer
+	at      int64 // the sequence number of what is left in buffer
+	sure    int64 // what is in buffer from it on may have been written over since
+	full    bool  // buffer was filled when it was read into last
 }
 
 // Open gives a reader of the spool in dir. What is no longer kept is passed over.
 func Open(dir string, from int64) (*Reader, error) {
-	r := &Reader{dir: dir, next: max(from, 0)}
+	r := &Reader{dir: dir, next: max(from, 0), end: math.MaxInt64}
 	if err := r.seek(); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
+
+// Limit has Next give only what is before end, which is as far as the writer has come.
+// Without it there must be none any more, or one that keeps everything.
+func (r *Reader) Limit(end int64) { r.end = end }
 
 // Sequence is the sequence number of the next byte to be read.
 func (r *Reader) Sequence() int64 { return r.next }
@@ -34,7 +42,7 @@ func (r *Reader) Sequence() int64 { return r.next }
 // Next gives what follows, or io.EOF when there is nothing more yet. Record.Data is
 // valid until the next call.
 func (r *Reader) Next() (Record, error) {
-	for {
+	for r.next < r.end {
 		record, err := r.readRecord()
 		if err == nil {
 			if end := record.Sequence + int64(len(record.Data)); end <= r.next {
@@ -57,6 +65,7 @@ func (r *Reader) Next() (Record, error) {
 			return Record{}, io.EOF
 		}
 	}
+	return Record{}, io.EOF
 }
 
 // Close closes the reader's file.
@@ -69,6 +78,9 @@ func (r *Reader) Close() error {
 
 // readRecord gives the segment's next record, or io.EOF when it is not there as a whole.
 func (r *Reader) readRecord() (Record, error) {
+	if r.at >= r.sure {
+		r.buffer = r.buffer[:r.start]
+	}
 	if err := r.fill(headerSize); err != nil {
 		return Record{}, err
 	}
@@ -81,6 +93,7 @@ func (r *Reader) readRecord() (Record, error) {
 	}
 	record.Data = r.buffer[r.start+headerSize : r.start+headerSize+length]
 	r.start += headerSize + length
+	r.at = record.Sequence + int64(length)
 	return record, nil
 }
 
@@ -117,6 +130,7 @@ func (r *Reader) fill(n int) error {
 	}
 	r.buffer = r.buffer[:have]
 	r.full = have == cap(r.buffer)
+	r.sure = r.end
 	return nil
 }
 
@@ -129,7 +143,7 @@ func (r *Reader) nextSegment() (bool, error) {
 		return false, err
 	}
 	if segment != nil && !r.isCurrent(segment) {
-		r.use(segment)
+		r.use(segment, r.next)
 		return true, nil
 	}
 	if segment != nil {
@@ -179,15 +193,15 @@ func (r *Reader) seek() error {
 			r.segment.Close()
 		}
 		r.segment = nil
-		r.use(segment)
+		r.use(segment, first)
 		r.next = max(r.next, first)
 		return nil
 	}
 }
 
-func (r *Reader) use(segment *os.File) {
+func (r *Reader) use(segment *os.File, first int64) {
 	if r.segment != nil {
 		r.segment.Close()
 	}
-	r.segment, r.offset, r.buffer, r.start = segment, 0, r.buffer[:0], 0
+	r.segment, r.offset, r.buffer, r.start, r.at = segment, 0, r.buffer[:0], 0, first
 }

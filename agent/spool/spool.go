@@ -3,10 +3,11 @@
 //
 // A spool is a directory of segments. A segment is a file of records, named by the
 // sequence number of its first byte; a record is a header and a piece of output.
-// A segment is only ever appended to, and no longer once the next one exists, so a
-// reader needs no lock and no writer: what it finds it may use, and a record that
-// is not whole yet is not there yet. What a writer that was killed left behind
-// reads the same way.
+// A segment is written in order, and no longer once the next one exists, so a reader
+// needs no lock. Of a spool that keeps everything it may use what it finds, and a record
+// that is not whole yet is not there yet; what a writer that was killed left behind reads
+// the same way. A bounded one writes over what nobody needs: while it is written, a
+// reader has to be told how far that has come.
 //
 // The package knows nothing of processes. That more has come, or that nothing will
 // come any more, a reader learns elsewhere.
@@ -32,6 +33,7 @@ const (
 	headerSize    = 24
 	magic         = 0xa7
 	segmentSuffix = ".output"
+	spareName     = "spare"
 	// segmentSize is when a spool that keeps everything begins a new segment. A
 	// reader that starts in the middle reads the headers of one segment, not of all.
 	segmentSize = 16 << 20

@@ -144,7 +144,7 @@ func TestTrim(t *testing.T) {
 		before int64
 		want   string
 	}{{0, "0123456789"}, {5, "56789"}, {3, "56789"}, {100, "9"}} {
-		if err := w.Trim(step.before); err != nil {
+		if err := w.Trim(step.before, 0); err != nil {
 			t.Fatal(err)
 		}
 		if got := readAll(t, open(t, dir, 0)); got != step.want {

@@ -18,6 +18,8 @@ type Writer struct {
 	firsts  []int64 // of the segments that are kept
 	current *os.File
 	written int64 // bytes of current
+	longer  bool  // current may have more, of what it was before
+	spare   bool  // there is a file to write over for the next segment
 	end     int64
 	header  []byte
 }
@@ -88,11 +90,12 @@ func (w *Writer) writeRecord(data []byte) error {
 	return nil
 }
 
-// Trim removes the segments that hold nothing from before on. Readers that have
-// one open read it to its end.
-func (w *Writer) Trim(before int64) error {
+// Trim removes the segments that hold nothing from before on. Readers that have one
+// open read it to its end. Every reader that there is has read to read: what is of no
+// use to any is written over by a later segment, which costs less than a new file.
+func (w *Writer) Trim(before, read int64) error {
 	for len(w.firsts) > 1 && w.firsts[1] <= before {
-		if err := os.Remove(filepath.Join(w.dir, segmentName(w.firsts[0]))); err != nil {
+		if err := w.dropFirst(read); err != nil {
 			return fmt.Errorf("trim spool: %w", err)
 		}
 		w.firsts = w.firsts[1:]
@@ -100,11 +103,36 @@ func (w *Writer) Trim(before int64) error {
 	return nil
 }
 
-// Close closes the spool's file; the spool stays.
-func (w *Writer) Close() error { return w.current.Close() }
+func (w *Writer) dropFirst(read int64) error {
+	name := filepath.Join(w.dir, segmentName(w.firsts[0]))
+	// A reader at the beginning of the second may have the first open still.
+	if w.spare || len(w.firsts) < 3 || w.firsts[2] > read {
+		return os.Remove(name)
+	}
+	w.spare = true
+	return os.Rename(name, filepath.Join(w.dir, spareName))
+}
 
+// Close closes the spool's file; the spool stays.
+func (w *Writer) Close() error { return errors.Join(w.cut(), w.current.Close()) }
+
+// cut ends the current segment where it was written to.
+func (w *Writer) cut() error {
+	if !w.longer {
+		return nil
+	}
+	w.longer = false
+	return w.current.Truncate(w.written)
+}
+
+// nextSegment begins a segment. The one before is at its end when the next is there.
 func (w *Writer) nextSegment() error {
-	f, err := os.OpenFile(filepath.Join(w.dir, segmentName(w.end)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if w.current != nil {
+		if err := w.cut(); err != nil {
+			return fmt.Errorf("end spool segment: %w", err)
+		}
+	}
+	f, err := w.openNext()
 	if err != nil {
 		return fmt.Errorf("begin spool segment: %w", err)
 	}
@@ -114,7 +142,19 @@ func (w *Writer) nextSegment() error {
 			return fmt.Errorf("end spool segment: %w", err)
 		}
 	}
+	w.longer, w.spare = w.spare, false
 	w.current, w.written = f, 0
 	w.firsts = append(w.firsts, w.end)
 	return nil
+}
+
+func (w *Writer) openNext() (*os.File, error) {
+	name := filepath.Join(w.dir, segmentName(w.end))
+	if !w.spare {
+		return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	if err := os.Rename(filepath.Join(w.dir, spareName), name); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(name, os.O_WRONLY, 0)
 }
