@@ -66,7 +66,7 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 		return result, err
 	}
 	if c.toolbox {
-		c.remark(c.line("the commands of this session are midge's own busybox, after those that the image has"))
+		c.show(c.line("the commands of this session are midge's own busybox, after those that the image has"))
 	}
 	stop := c.start(ctx, cancel)
 	exit, err := c.converse(ctx, conn)
@@ -236,7 +236,7 @@ func (c *client) end() {
 
 func (c *client) show(line string) { c.in.show(line) }
 
-// remark shows a line that a quiet user does not want.
+// remark shows a line about the connection, which a quiet user does not want.
 func (c *client) remark(line string) {
 	if !c.options.Quiet {
 		c.show(line)

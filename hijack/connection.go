@@ -85,10 +85,9 @@ func (c *connection) receive() (frame, error) {
 // errSilent tells that the other end has not been heard for too long.
 var errSilent = errors.New("nothing was heard for too long")
 
-// keepAlive pings until ctx ends, or the other end is silent for too long. It pings
-// twice: the websocket's own, which proxies see, and a frame, which has the other end's
-// program answer.
-func (c *connection) keepAlive(ctx context.Context, interval time.Duration) error {
+// ping pings until ctx ends. It pings twice: the websocket's own, which proxies see, and
+// a frame, which has the other end's program answer.
+func (c *connection) ping(ctx context.Context, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -97,17 +96,30 @@ func (c *connection) keepAlive(ctx context.Context, interval time.Duration) erro
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		now := time.Now()
-		if now.UnixNano()-c.heard.Load() > int64(silentIntervals*interval) {
-			return errSilent
-		}
-		if err := c.send(frame{kind: framePing, offset: now.UnixMilli()}); err != nil {
+		if err := c.send(frame{kind: framePing, offset: time.Now().UnixMilli()}); err != nil {
 			return err
 		}
 		pong, cancel := context.WithTimeout(ctx, interval/2)
-		// A late answer is no failure: silence is judged above.
+		// A late answer is no failure: awaitSilence judges.
 		_ = c.socket.Ping(pong)
 		cancel()
+	}
+}
+
+// awaitSilence waits until the other end is silent for too long, which is errSilent. It
+// sends nothing, and so does not wait for one who reads nothing either.
+func (c *connection) awaitSilence(ctx context.Context, interval time.Duration) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if time.Now().UnixNano()-c.heard.Load() > int64(silentIntervals*interval) {
+			return errSilent
+		}
 	}
 }
 

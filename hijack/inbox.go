@@ -18,9 +18,10 @@ type inbox struct {
 	segments []segment
 	data     []byte
 	spare    []byte
-	next     int64 // the sequence number after the last byte that arrived
-	written  int64 // the same of the last byte that was written
-	busy     bool  // what was taken is being written
+	idle     [][]byte // that adopt may give
+	next     int64    // the sequence number after the last byte that arrived
+	written  int64    // the same of the last byte that was written
+	busy     bool     // what was taken is being written
 	closed   bool
 	failed   error // of writing
 }
@@ -29,9 +30,14 @@ type inbox struct {
 type segment struct {
 	stream runtime.Stream
 	bytes  int
+	// adopted is written instead, when it is not nil; it is part of buffer.
+	adopted, buffer []byte
 	// notice is shown instead, when it is not "".
 	notice string
 }
+
+// largePiece is from how many bytes on a piece of output is adopted, and not copied.
+const largePiece = 16 << 10
 
 func newInbox() *inbox {
 	in := &inbox{}
@@ -53,24 +59,51 @@ func (in *inbox) begin(sequence int64) {
 	in.next, in.written = sequence, sequence
 }
 
-// add takes output that has arrived.
+// add takes output that has arrived, which is copied.
 func (in *inbox) add(stream runtime.Stream, sequence int64, data []byte) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if sequence != in.next {
-		return malformed("output begins at %d, and %d is next", sequence, in.next)
+	if err := in.expect(sequence, len(data)); err != nil {
+		return err
 	}
-	if in.next-in.written+int64(len(data)) > 8*maxWindow {
-		return malformed("more than %d bytes of output are under way", 8*maxWindow)
-	}
-	in.next += int64(len(data))
 	in.data = append(in.data, data...)
-	if last := len(in.segments) - 1; last >= 0 && in.segments[last].stream == stream && in.segments[last].notice == "" {
+	if last := len(in.segments) - 1; last >= 0 && in.segments[last].stream == stream && in.segments[last].notice == "" && in.segments[last].adopted == nil {
 		in.segments[last].bytes += len(data)
 	} else {
 		in.segments = append(in.segments, segment{stream: stream, bytes: len(data)})
 	}
 	in.change.Broadcast()
+	return nil
+}
+
+// adopt takes output that has arrived, with the buffer that it is part of, for which it
+// gives another.
+func (in *inbox) adopt(stream runtime.Stream, sequence int64, data, buffer []byte) ([]byte, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.expect(sequence, len(data)); err != nil {
+		return buffer, err
+	}
+	in.segments = append(in.segments, segment{stream: stream, adopted: data, buffer: buffer})
+	in.change.Broadcast()
+	last := len(in.idle) - 1
+	if last < 0 {
+		return make([]byte, 0, cap(buffer)), nil
+	}
+	idle := in.idle[last]
+	in.idle = in.idle[:last]
+	return idle, nil
+}
+
+// expect checks that output is what follows, and counts it as arrived.
+func (in *inbox) expect(sequence int64, bytes int) error {
+	if sequence != in.next {
+		return malformed("output begins at %d, and %d is next", sequence, in.next)
+	}
+	if in.next-in.written+int64(bytes) > 8*maxWindow {
+		return malformed("more than %d bytes of output are under way", 8*maxWindow)
+	}
+	in.next += int64(bytes)
 	return nil
 }
 
@@ -145,7 +178,7 @@ func (in *inbox) write(to writers, wrote func()) error {
 			return nil
 		}
 		err := to.write(segments, data)
-		in.done(end, err)
+		in.done(segments, end, err)
 		if err != nil {
 			return err
 		}
@@ -169,9 +202,14 @@ func (in *inbox) take() ([]segment, []byte, int64, bool) {
 	return segments, data, in.next, true
 }
 
-func (in *inbox) done(end int64, err error) {
+func (in *inbox) done(segments []segment, end int64, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	for _, s := range segments {
+		if s.adopted != nil {
+			in.idle = append(in.idle, s.buffer[:0])
+		}
+	}
 	in.busy = false
 	in.written = max(in.written, end)
 	in.failed = err
@@ -186,6 +224,9 @@ func (w writers) write(segments []segment, data []byte) error {
 			to, bytes = w.notices, []byte(s.notice)
 		case s.stream == runtime.Stderr:
 			to = w.stderr
+		}
+		if s.adopted != nil {
+			bytes = s.adopted
 		}
 		if _, err := to.Write(bytes); err != nil {
 			return err

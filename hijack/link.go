@@ -35,6 +35,7 @@ type link struct {
 	acknowledged int64        // the output that was
 	sentAt       atomic.Int64 // when input was sent last, in Unix nanoseconds
 	roundTrip    atomic.Int64 // how long the last ping took, in nanoseconds
+	answered     atomic.Int64 // when the last ping that has its answer was sent
 
 	// successor is a connection that was made because this one does not answer.
 	successor *websocket.Conn
@@ -118,7 +119,12 @@ func (l *link) receive(context.Context) error {
 func (l *link) handle(f frame) error {
 	switch f.kind {
 	case frameOutput:
-		return l.in.add(f.stream, f.offset, f.data)
+		if len(f.data) < largePiece {
+			return l.in.add(f.stream, f.offset, f.data)
+		}
+		var err error
+		l.conn.received, err = l.in.adopt(f.stream, f.offset, f.data, l.conn.received)
+		return err
 	case frameInputAck:
 		l.out.drop(f.offset)
 		l.wakeSender()
@@ -203,7 +209,9 @@ func (l *link) watch(ctx context.Context) error {
 			pinged, unanswered = now, now
 			l.post(frame{kind: framePing, offset: now})
 		case unanswered != 0 && now-unanswered > int64(l.patience)+allowance:
-			recovered := func() bool { return l.conn.heard.Load() > unanswered }
+			// What else is heard may have been on its way for long, and what we send may
+			// still wait until the system sends it again.
+			recovered := func() bool { return l.answered.Load() >= unanswered }
 			l.lostAt = time.Unix(0, heard)
 			socket, err := l.redial(ctx, l.lostAt, recovered)
 			if socket != nil || err != nil {
@@ -216,6 +224,7 @@ func (l *link) watch(ctx context.Context) error {
 
 // noteRoundTrip learns from the answer to a ping how long one takes.
 func (l *link) noteRoundTrip(pinged int64) {
+	l.answered.Store(pinged)
 	if took := time.Now().UnixNano() - pinged; took > 0 && took < int64(time.Minute) {
 		l.roundTrip.Store(took)
 	}

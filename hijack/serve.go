@@ -54,7 +54,7 @@ func (s *Sessions) serveFrames(ctx context.Context, socket *websocket.Conn, plac
 // handshake has the client begin a session, or attach to one. A command that is not
 // there may be followed by the next that the client would rather have than none.
 func (s *Sessions) handshake(ctx context.Context, conn *connection, place Place) (*framesAttachment, error) {
-	waiting, done := context.WithTimeout(ctx, handshakeTimeout)
+	waiting, done := context.WithTimeout(ctx, s.config.HandshakeTimeout)
 	defer done()
 	stop := conn.closeWhen(waiting)
 	defer stop()

@@ -54,7 +54,7 @@ func (a *framesAttachment) serve(ctx context.Context) {
 	taken := max(a.input, a.session.input.taken(a.client))
 	a.pending = newPendingInput(taken)
 
-	ended := make(chan error, 4)
+	ended := make(chan error, 5)
 	run := func(f func(context.Context) error) {
 		running.Go(func() { ended <- f(ctx) })
 	}
@@ -63,7 +63,9 @@ func (a *framesAttachment) serve(ctx context.Context) {
 		run(a.receive)
 		run(a.takeInput)
 		run(a.sendOutput)
-		run(a.keepAlive)
+		interval := a.session.sessions.config.PingInterval
+		run(func(ctx context.Context) error { return a.conn.ping(ctx, interval) })
+		run(func(ctx context.Context) error { return a.conn.awaitSilence(ctx, interval) })
 		select {
 		case err = <-ended:
 		case <-ctx.Done():
@@ -77,10 +79,6 @@ func (a *framesAttachment) serve(ctx context.Context) {
 	}
 	a.conn.finish(err)
 	running.Wait()
-}
-
-func (a *framesAttachment) keepAlive(ctx context.Context) error {
-	return a.conn.keepAlive(ctx, a.session.sessions.config.PingInterval)
 }
 
 // errAcknowledged tells that the client knows how the session ended.

@@ -33,7 +33,7 @@ type flyAttachment struct {
 func (s *Sessions) serveFly(ctx context.Context, socket *websocket.Conn, place Place) {
 	socket.SetReadLimit(maxMessage)
 	a := &flyAttachment{socket: socket}
-	process, err := a.firstMessage(ctx)
+	process, err := a.firstMessage(ctx, s.config.HandshakeTimeout)
 	if err != nil {
 		a.finish(err)
 		return
@@ -48,8 +48,8 @@ func (s *Sessions) serveFly(ctx context.Context, socket *websocket.Conn, place P
 	a.serve(ctx)
 }
 
-func (a *flyAttachment) firstMessage(ctx context.Context) (api.HijackProcess, error) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+func (a *flyAttachment) firstMessage(ctx context.Context, timeout time.Duration) (api.HijackProcess, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var process api.HijackProcess
 	_, message, err := a.socket.Read(ctx)

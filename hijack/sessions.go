@@ -43,6 +43,9 @@ type Config struct {
 	// for idle; 0 is ten seconds.
 	PingInterval time.Duration
 
+	// HandshakeTimeout bounds the time in which a client says what it comes for; 0 is 30 seconds.
+	HandshakeTimeout time.Duration
+
 	// Observer is told of sessions; nil if nobody is to be.
 	Observer Observer
 
@@ -125,6 +128,9 @@ func Open(config Config) (*Sessions, error) {
 	}
 	if config.PingInterval == 0 {
 		config.PingInterval = pingInterval
+	}
+	if config.HandshakeTimeout == 0 {
+		config.HandshakeTimeout = handshakeTimeout
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()

@@ -152,6 +152,7 @@ func TestDetachAndAttach(t *testing.T) {
 	screen.shows("detach: the session goes on", 1)
 	screen.types("~~\r")
 	screen.shows("\r\n~\r\n", 1)
+	screen.shows("prompt> ", 3)
 	screen.types("x=kept; echo set\r")
 	screen.shows("\r\nset\r\n", 1)
 	screen.types("~.")
