@@ -31,6 +31,7 @@ var benchmarks = []benchmark{
 	{"trace", benchTrace},
 	{"sampling", benchSampling},
 	{"hijack", benchHijack},
+	{"reconnect", benchReconnect},
 	{"container", benchContainer},
 	{"transfer", benchTransfer},
 	{"lists", benchLists}, // last, as the builds it adds are in the way of others
