@@ -74,3 +74,23 @@ func TestHijackOfNoContainer(t *testing.T) {
 		t.Errorf("got %q", body)
 	}
 }
+
+// A container of another team is not there: what is answered is what is for one that
+// never was.
+func TestHijackOfAnotherTeamsContainer(t *testing.T) {
+	s := startServer(t, servertest.Options{Configure: withTeams})
+	member, stranger := logIn(t, s, "member", "secret"), logIn(t, s, "stranger", "secret")
+	var build api.Build
+	decode(t, member.want(http.StatusCreated, "POST", "/api/v1/teams/ci/builds", script("exit 1")), &build)
+	member.finish(build.ID)
+	var containers []api.Container
+	decode(t, member.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/ci/containers?build_id=%d", build.ID), ""), &containers)
+	for _, team := range []string{"ci", "other"} {
+		path := "/api/v1/teams/" + team + "/containers/%s/hijack"
+		real := stranger.want(http.StatusNotFound, "GET", fmt.Sprintf(path, containers[0].ID), "")
+		none := stranger.want(http.StatusNotFound, "GET", fmt.Sprintf(path, "b9-0123456789ab"), "")
+		if strings.ReplaceAll(real, containers[0].ID, "b9-0123456789ab") != none {
+			t.Errorf("as %s: of a container that is there it says %q, of none %q", team, real, none)
+		}
+	}
+}

@@ -38,8 +38,7 @@ func newHijackSession(p *program, c *client.Client, options hijack.Options) *hij
 		s.options.Terminal = &hijack.Terminal{In: p.stdin, Out: p.stdout.File}
 	default:
 		s.options.Stdin = p.stdin
-		// Of the connection a person is told, and nobody else.
-		s.options.Quiet = s.options.Quiet || !p.stderr.terminal
+		s.options.Quiet = s.options.Quiet || !p.stderr.terminal // nobody is there to be told
 	}
 	return s
 }
