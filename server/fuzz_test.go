@@ -1,10 +1,12 @@
 package server
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"io"
 	"net/url"
+	"path/filepath"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -73,6 +75,35 @@ func FuzzAcceptsZstd(f *testing.F) {
 	f.Fuzz(func(t *testing.T, accepts string) {
 		if acceptsZstd(accepts) && !bytes.Contains([]byte(accepts), []byte("zstd")) {
 			t.Errorf("%q does not name zstd", accepts)
+		}
+	})
+}
+
+// Whatever is given as a backup, nothing is written but in the data dir.
+func FuzzRestore(f *testing.F) {
+	for _, headers := range [][]tar.Header{
+		{{Name: "midge.db", Mode: 0o600}, {Name: "builds/", Typeflag: tar.TypeDir, Mode: 0o700}, {Name: "builds/1", Mode: 0o600}},
+		{{Name: "../outside"}, {Name: "/outside"}},
+		{{Name: "link", Typeflag: tar.TypeSymlink, Linkname: ".."}, {Name: "link/outside"}},
+	} {
+		var backup bytes.Buffer
+		w := tar.NewWriter(&backup)
+		for _, header := range headers {
+			if err := w.WriteHeader(&header); err != nil {
+				f.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(backup.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, backup []byte) {
+		parent := t.TempDir()
+		// What is no backup is an error, whatever it has come to until then.
+		_ = Restore(bytes.NewReader(backup), filepath.Join(parent, "data"))
+		if there, err := filepath.Glob(filepath.Join(parent, "*")); err != nil || len(there) > 1 {
+			t.Errorf("there are %v (%v)", there, err)
 		}
 	})
 }
