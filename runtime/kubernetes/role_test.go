@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -150,6 +151,17 @@ func TestRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.Namespace = namespace
+	// The API server does not say when it has heard of the binding.
+	for deadline := time.Now().Add(patience); ; {
+		worker, err := kubernetes.New(t.Context(), options)
+		if err == nil {
+			worker.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 	f.exercise(t, options)
 
 	var given []string
