@@ -103,12 +103,24 @@ func onClaim(t *testing.T, options *kubernetes.Options) {
 	const claim = "midge-inputs"
 	mode, size := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}, corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 	bound := map[string]string{"pv.kubernetes.io/bind-completed": "yes"}
+	made, err := client.PersistentVolumeClaims(options.Namespace).Create(t.Context(), &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: claim, Annotations: bound},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes:      mode,
+			Resources:        corev1.VolumeResourceRequirements{Requests: size},
+			StorageClassName: new(""),
+			VolumeName:       options.Namespace,
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	volume, err := client.PersistentVolumes().Create(t.Context(), &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: options.Namespace},
 		Spec: corev1.PersistentVolumeSpec{
 			AccessModes: mode,
 			Capacity:    size,
-			ClaimRef:    &corev1.ObjectReference{Namespace: options.Namespace, Name: claim},
+			ClaimRef:    &corev1.ObjectReference{Namespace: options.Namespace, Name: claim, UID: made.UID},
 			PersistentVolumeSource: corev1.PersistentVolumeSource{
 				Local: &corev1.LocalVolumeSource{Path: t.TempDir()},
 			},
@@ -122,18 +134,6 @@ func onClaim(t *testing.T, options *kubernetes.Options) {
 	}
 	volume.Status.Phase = corev1.VolumeBound
 	if _, err := client.PersistentVolumes().UpdateStatus(t.Context(), volume, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	made, err := client.PersistentVolumeClaims(options.Namespace).Create(t.Context(), &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: claim, Annotations: bound},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      mode,
-			Resources:        corev1.VolumeResourceRequirements{Requests: size},
-			StorageClassName: new(""),
-			VolumeName:       volume.Name,
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
 		t.Fatal(err)
 	}
 	made.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, AccessModes: mode, Capacity: size}

@@ -221,8 +221,12 @@ func (f *front) exercise(t *testing.T, options kubernetes.Options) {
 	if err := found.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
-	// Of a pod that is gone by another's doing it has to look why.
-	if _, err := container.Processes(t.Context()); !isNotFound(err) {
+	// Of a pod that is gone by another's doing it has to look why, once the connection
+	// that it has is cut.
+	for err = nil; err == nil; {
+		_, err = container.Processes(t.Context())
+	}
+	if !isNotFound(err) {
 		t.Errorf("Processes of a container that is gone gave %v", err)
 	}
 }
