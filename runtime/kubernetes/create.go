@@ -167,6 +167,9 @@ func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img 
 	if err != nil {
 		return nil, err
 	}
+	if err := w.ownSecret(ctx, made, img); err != nil {
+		return nil, err
+	}
 	return w.await(ctx, made, say, there)
 }
 

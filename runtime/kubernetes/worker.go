@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -285,6 +286,7 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 	if err != nil {
 		return runtime.WorkerInfo{}, err
 	}
+	pending, waits := pendingPods(pods)
 	return runtime.WorkerInfo{
 		Runtime:        "kubernetes",
 		Platform:       "linux",
@@ -296,8 +298,25 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 		Volumes:        len(volumes),
 		ActiveTasks:    w.activeTasks(ctx, pods),
 		MaxActiveTasks: w.options.MaxActiveTasks,
+		Pending:        pending,
+		Waits:          waits,
 		Remote:         true,
 	}, nil
+}
+
+// pendingPods counts the pods that have not started, and says why, each reason once.
+func pendingPods(pods []corev1.Pod) (pending int, waits []string) {
+	for _, p := range pods {
+		if p.Status.Phase != corev1.PodPending {
+			continue
+		}
+		pending++
+		if _, reason, err := observe(&p); err == nil && reason != "" && !slices.Contains(waits, reason) {
+			waits = append(waits, reason)
+		}
+	}
+	slices.Sort(waits)
+	return pending, waits
 }
 
 // activeTasks counts the pods whose task runs.
