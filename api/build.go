@@ -204,4 +204,8 @@ type Worker struct {
 
 	// Runtime is the kind of runtime (runc, kubernetes); only midge knows it.
 	Runtime string `json:"runtime,omitempty"`
+
+	// Pending counts the containers that wait to be made, and Waits says for what.
+	Pending int      `json:"pending,omitempty"`
+	Waits   []string `json:"waits,omitempty"`
 }

@@ -75,6 +75,10 @@ type WorkerInfo struct {
 	Volumes        int
 	ActiveTasks    int // processes with the id TaskProcessID that are running
 	MaxActiveTasks int // 0: no limit
+	// Pending counts those of Containers that are being made and wait for something,
+	// and Waits says for what, each reason once.
+	Pending int
+	Waits   []string
 	// Remote workers do not see the directories of this machine: what is Local here
 	// has to be streamed to them.
 	Remote bool

@@ -30,6 +30,14 @@ type P2PDestination interface {
 	P2PAddress(ctx context.Context, path string) (address string, err error)
 }
 
+// A Taker is a Worker that takes some artifacts as they are, wherever they lie.
+type Taker interface {
+	Worker
+
+	// Takes tells whether it takes that artifact.
+	Takes(artifact Artifact) bool
+}
+
 // A Streamer makes artifacts available on workers. What it copied to a worker it
 // finds there again, also after a restart of the server, by a handle that follows
 // from the artifact's: an artifact's content must never change.
@@ -47,8 +55,8 @@ func NewStreamer() *Streamer {
 }
 
 // On makes an artifact available on a worker, and gives what to mount there: the
-// artifact itself when it is the worker's own, or lies in a directory of this
-// machine that the worker sees; else a copy, made by the first who asks, straight
+// artifact itself when it is the worker's own, lies in a directory of this machine
+// that the worker sees, or is one that it takes as it is; else a copy, made by the first who asks, straight
 // from worker to worker where both offer it, else through this program. Collect
 // leaves the copy alone until release is called, which is due once it is mounted.
 func (s *Streamer) On(ctx context.Context, worker Worker, artifact Artifact) (_ Artifact, release func(), err error) {
@@ -72,6 +80,9 @@ func (s *Streamer) Wait() { s.flying.Wait() }
 
 // mounts tells whether a worker mounts the artifact as it is.
 func (s *Streamer) mounts(ctx context.Context, worker Worker, artifact Artifact) (bool, error) {
+	if taker, ok := worker.(Taker); ok && taker.Takes(artifact) {
+		return true, nil
+	}
 	if _, ok := artifact.(Local); ok {
 		remote, err := s.isRemote(ctx, worker)
 		if err != nil || !remote {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"midge/api"
@@ -22,6 +23,10 @@ type Config struct {
 	// data dir is the server's alone from before the call until after close, which
 	// may be nil, was called; containers live on.
 	OpenWorkers func(ctx context.Context, dir string) (workers []runtime.Worker, close func(), err error)
+
+	// PodArtifacts serves pods that exchange artifacts with their worker, below
+	// PodArtifactsPath. It knows them by tokens of its own. nil serves none.
+	PodArtifacts http.Handler
 
 	// Placement chooses among the workers that fit a task; nil is
 	// runtime.DefaultStrategies.

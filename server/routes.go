@@ -6,6 +6,9 @@ import (
 )
 
 // routes is the handler of all that the server answers.
+// PodArtifactsPath is where Config.PodArtifacts is served.
+const PodArtifactsPath = "/api/v1/pod-artifacts"
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/info", s.info)
@@ -27,6 +30,9 @@ func (s *Server) routes() http.Handler {
 	s.browserRoutes(mux)
 	s.buildPageRoutes(mux)
 	s.statusRoutes(mux)
+	if s.config.PodArtifacts != nil {
+		mux.HandleFunc(PodArtifactsPath+"/", patient(http.StripPrefix(PodArtifactsPath, s.config.PodArtifacts).ServeHTTP))
+	}
 
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, "%s", r.URL.Path) })
 	return s.everyAnswer(mux)

@@ -26,6 +26,8 @@ func (s *Server) listWorkers(w http.ResponseWriter, r *http.Request) {
 			ActiveVolumes:    info.Volumes,
 			ActiveTasks:      info.ActiveTasks,
 			MaxActiveTasks:   info.MaxActiveTasks,
+			Pending:          info.Pending,
+			Waits:            info.Waits,
 			Platform:         info.Platform,
 			Tags:             info.Tags,
 			Team:             info.Team,

@@ -10,7 +10,11 @@
 // one when one is cut, and goes on where it was: by a process's sequence numbers and
 // offsets nothing is lost or comes twice.
 //
-// What goes over the stream is HTTP/2, so that many requests share one, each with
+// Trees that are known by their content have a stream of their own, whose other end is
+// the program in a fourth mode: there the pod asks and the server answers, as package
+// artifacts/transfer has it.
+//
+// What goes over a stream is HTTP/2, so that many requests share one, each with
 // an end and a flow control of its own.
 //
 // The package knows nothing of Kubernetes.
@@ -28,6 +32,12 @@ const (
 	// ModeInstall brings the program into the directory, with as many volumes as the
 	// third argument says.
 	ModeInstall = "pod-install"
+	// ModeHold does what ModeInstall does, and does not end before an exchange has
+	// brought what the container is to begin with.
+	ModeHold = "pod-hold"
+	// ModeExchange fetches and sends trees by their content, as the server at the other
+	// end of standard input and output orders: Exchange.
+	ModeExchange = "pod-exchange"
 	// ModeServe is the container's first process.
 	ModeServe = "pod"
 	// ModeConnect joins standard input and output to the first process.
@@ -56,12 +66,17 @@ func Main(ctx context.Context, args []string) (ok bool, err error) {
 	}
 	mode, dir := args[0], args[1]
 	switch {
-	case mode == ModeInstall && len(args) == 3:
+	case (mode == ModeInstall || mode == ModeHold) && len(args) == 3:
 		volumes, err := strconv.Atoi(args[2])
 		if err != nil {
 			return true, fmt.Errorf("%q is no number of volumes", args[2])
 		}
-		return true, Install(dir, volumes)
+		if err := Install(dir, volumes); err != nil || mode == ModeInstall {
+			return true, err
+		}
+		return true, Hold(dir)
+	case mode == ModeExchange && len(args) == 2:
+		return true, exchangeTrees(ctx, dir)
 	case mode == ModeServe && len(args) == 2:
 		return true, Serve(ctx, dir)
 	case mode == ModeConnect && len(args) == 2:

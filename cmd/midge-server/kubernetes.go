@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"midge/runtime"
 	"midge/runtime/kubernetes"
+	"midge/server"
 )
 
 // runtimeKubernetes is the runtime of workers that are a cluster.
@@ -17,7 +20,8 @@ const runtimeKubernetes = "kubernetes"
 // kubernetesSettings is what can be set of a worker that is a cluster.
 type kubernetesSettings struct {
 	kubernetes.Options
-	podTemplate string // a file
+	podTemplate  string // a file
+	artifactsURL string // of the server, as pods reach it
 }
 
 // addKubernetes adds the settings of workers that are clusters, with what is set as
@@ -29,14 +33,20 @@ func addKubernetes(flags *pflag.FlagSet, s *kubernetesSettings) {
 	flags.StringVar(&s.DefaultImage, "default-image", s.DefaultImage, "`image` of tasks that name none, or a rootfs_uri (default they are refused)")
 	flags.StringVar(&s.podTemplate, "pod-template", s.podTemplate, "`file` with a pod, in YAML, that is merged over each that is made")
 	flags.Var(newChoice((*string)(&s.Security), string(kubernetes.SecurityRestricted), string(kubernetes.SecurityBaseline)), "pod-security", "Pod Security Standard that pods meet: restricted has tasks run as one user who is not root, baseline as the image's")
+	flags.StringVar((*string)(&s.Cache), "cache", string(s.Cache), "what keeps the contents of inputs from one pod to the next: none, node, a directory of each node, or the `name` of a PersistentVolumeClaim")
+	flags.StringVar(&s.artifactsURL, "pod-artifacts-url", s.artifactsURL, "`URL` of the server as pods reach it, to exchange artifacts with them (default they go through the API server)")
 	flags.DurationVar(&s.StartTimeout, "pod-start-timeout", s.StartTimeout, "how long a pod may take to start")
 	flags.DurationVar(&s.Deadline, "pod-deadline", s.Deadline, "how long a pod may live, whatever becomes of the server")
 }
 
 // openCluster opens a worker that is a cluster.
-func (w *workerSettings) openCluster(ctx context.Context) (runtime.Worker, func(), error) {
+func (w *workerSettings) openCluster(ctx context.Context, gate *kubernetes.Gate, log *slog.Logger) (runtime.Worker, func(), error) {
 	options := w.kubernetes.Options
 	options.Name, options.Tags, options.Team, options.MaxActiveTasks = w.name, w.tags, w.team, w.maxActiveTasks
+	options.Gate, options.Log = gate, log
+	if url := w.kubernetes.artifactsURL; url != "" {
+		options.ArtifactsURL = strings.TrimSuffix(url, "/") + server.PodArtifactsPath
+	}
 	if file := w.kubernetes.podTemplate; file != "" {
 		template, err := os.ReadFile(file)
 		if err != nil {

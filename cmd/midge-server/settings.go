@@ -125,6 +125,7 @@ func (s *settings) addWorker(flags *pflag.FlagSet) {
 	addRunc(flags, &s.worker.runc)
 	s.worker.addNetwork(flags)
 	s.worker.kubernetes.StartTimeout, s.worker.kubernetes.Deadline = kubernetes.DefaultStartTimeout, kubernetes.DefaultDeadline
+	s.worker.kubernetes.Cache = kubernetes.CacheNone
 	addKubernetes(flags, &s.worker.kubernetes)
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"midge/runtime"
+	"midge/runtime/kubernetes"
 	"midge/runtime/runc/rootless"
 	"midge/server"
 	"midge/trace/otlp"
@@ -32,8 +33,10 @@ func (s *settings) config() (server.Config, error) {
 	} else {
 		config.Log = slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
+	gate := kubernetes.NewGate()
+	config.PodArtifacts = gate
 	config.OpenWorkers = func(ctx context.Context, dir string) ([]runtime.Worker, func(), error) {
-		return s.openWorkers(ctx, dir, config.Log)
+		return s.openWorkers(ctx, dir, gate, config.Log)
 	}
 	var err error
 	if config.Placement, err = runtime.ParseStrategies(s.placement); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"midge/runtime"
+	"midge/runtime/kubernetes"
 	"midge/runtime/runc"
 	"midge/runtime/runc/network"
 	"midge/runtime/runc/rootless"
@@ -201,8 +202,8 @@ func readKnown(flags *pflag.FlagSet, name string, value any, also ...string) err
 }
 
 // openWorkers gives the workers, whose state directories are below dir unless they
-// are told another.
-func (s *settings) openWorkers(ctx context.Context, dir string, log *slog.Logger) ([]runtime.Worker, func(), error) {
+// are told another. Those that are clusters let pods in by the gate.
+func (s *settings) openWorkers(ctx context.Context, dir string, gate *kubernetes.Gate, log *slog.Logger) ([]runtime.Worker, func(), error) {
 	all, err := s.placeWorkers(dir)
 	if err != nil {
 		return nil, nil, err
@@ -215,7 +216,7 @@ func (s *settings) openWorkers(ctx context.Context, dir string, log *slog.Logger
 		}
 	}
 	for _, w := range all {
-		worker, close, err := w.open(ctx, log)
+		worker, close, err := w.open(ctx, gate, log)
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("open the worker %s: %w", w.name, err)
@@ -270,9 +271,9 @@ func within(path, dir string) bool {
 	return err == nil && relative != ".." && !strings.HasPrefix(relative, "../")
 }
 
-func (w *workerSettings) open(ctx context.Context, log *slog.Logger) (runtime.Worker, func(), error) {
+func (w *workerSettings) open(ctx context.Context, gate *kubernetes.Gate, log *slog.Logger) (runtime.Worker, func(), error) {
 	if w.runtime == runtimeKubernetes {
-		return w.openCluster(ctx)
+		return w.openCluster(ctx, gate, log)
 	}
 	options := w.runc
 	options.Name, options.Tags, options.Team, options.MaxActiveTasks = w.name, w.tags, w.team, w.maxActiveTasks

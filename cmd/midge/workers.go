@@ -45,7 +45,7 @@ func workersTable(workers []api.Worker, details bool, now time.Time) table {
 	}
 	for _, w := range workers {
 		row := []cell{{text: w.Name}, {text: strconv.Itoa(w.ActiveContainers)}, {text: w.Platform},
-			orNone(strings.Join(w.Tags, ", ")), orNone(w.Team), {text: w.State}, orNone(w.Version),
+			orNone(strings.Join(w.Tags, ", ")), orNone(w.Team), {text: workerState(w)}, orNone(w.Version),
 			{text: age(w.StartTime, now)}}
 		if details {
 			row = append(row, orNone(w.Addr), orNone(w.BaggageclaimURL), cell{text: strconv.Itoa(w.ActiveTasks)},
@@ -54,6 +54,18 @@ func workersTable(workers []api.Worker, details bool, now time.Time) table {
 		t.add(row...)
 	}
 	return t
+}
+
+// workerState says how a worker is, and what containers wait for that are to be made there.
+func workerState(w api.Worker) string {
+	if w.Pending == 0 {
+		return w.State
+	}
+	text := fmt.Sprintf("%s, %d pending", w.State, w.Pending)
+	if len(w.Waits) > 0 {
+		text += ": " + strings.Join(w.Waits, "; ")
+	}
+	return text
 }
 
 // resourceTypes names the resource types of a Concourse worker.

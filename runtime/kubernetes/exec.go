@@ -26,22 +26,28 @@ import (
 // while what keeps them from being made may pass; a pod that is no more is a *PodError.
 func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
-		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-			conn, err := w.exec(ctx, name, pod.Program, pod.ModeConnect, pod.Dir)
-			if err == nil {
-				return conn, nil
-			}
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if err := w.whyUnreachable(ctx, handle, name, err); err != nil {
-				return nil, err
-			}
-			select {
-			case <-ctx.Done():
-				return nil, fmt.Errorf("pod %s cannot be reached: %w (%w)", name, err, ctx.Err())
-			case <-time.After(wait):
-			}
+		return w.dial(ctx, handle, name, taskContainer, pod.ModeConnect, pod.Dir)
+	}
+}
+
+// dial makes a stream to midge-agent, which it starts in a pod's container with those
+// arguments.
+func (w *Worker) dial(ctx context.Context, handle, name, container string, args ...string) (net.Conn, error) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		conn, err := w.exec(ctx, name, container, append([]string{pod.Program}, args...))
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := w.whyUnreachable(ctx, handle, name, err); err != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("pod %s cannot be reached: %w (%w)", name, err, ctx.Err())
+		case <-time.After(wait):
 		}
 	}
 }
@@ -63,10 +69,10 @@ func (w *Worker) whyUnreachable(ctx context.Context, handle, name string, err er
 	return ended(p)
 }
 
-// exec runs a command in a pod, and gives its standard input and output as a
+// exec runs a command in a pod's container, and gives its standard input and output as a
 // connection once it has greeted.
-func (w *Worker) exec(ctx context.Context, name string, command ...string) (net.Conn, error) {
-	executor, err := w.executor(name, command)
+func (w *Worker) exec(ctx context.Context, name, container string, command []string) (net.Conn, error) {
+	executor, err := w.executor(name, container, command)
 	if err != nil {
 		return nil, err
 	}
@@ -101,12 +107,12 @@ func (w *Worker) exec(ctx context.Context, name string, command ...string) (net.
 	return c, nil
 }
 
-// executor gives what runs a command in a pod: over a websocket, or over SPDY where
+// executor gives what runs a command in a pod's container: over a websocket, or over SPDY where
 // something between does not let that pass.
-func (w *Worker) executor(name string, command []string) (remotecommand.Executor, error) {
+func (w *Worker) executor(name, container string, command []string) (remotecommand.Executor, error) {
 	url := w.client.RESTClient().Post().Resource("pods").Namespace(w.options.Namespace).Name(name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{
-			Container: taskContainer,
+			Container: container,
 			Command:   command,
 			Stdin:     true,
 			Stdout:    true,

@@ -4,9 +4,12 @@ package kubernetes_test
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -16,9 +19,13 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedadmissionv1 "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"midge/runtime"
 	"midge/runtime/kubernetes"
@@ -194,6 +201,142 @@ func TestTemplateThatIsNone(t *testing.T) {
 	options.PodTemplate = []byte("spec: {nodeSelectors: {a: b}}")
 	if _, err := kubernetes.New(t.Context(), options); err == nil || !strings.Contains(err.Error(), "nodeSelectors") {
 		t.Errorf("it gave %v", err)
+	}
+}
+
+// The pods that wait are the worker's to tell of, with why, and a secret to pull an
+// image with goes with its pod.
+func TestPendingPods(t *testing.T) {
+	t.Parallel()
+	options := newOptions(t)
+	worker := newWorker(t, options)
+	spec := newSpec("pending")
+	spec.Limits.Memory = 1 << 50 // no node takes it
+	spec.Image = runtime.ImageSpec{Registry: &runtime.RegistryImage{Type: "registry-image",
+		Source: map[string]any{"repository": "busybox", "tag": "test", "username": "ann", "password": "secret"}}}
+	waiting := make(chan struct{})
+	var once sync.Once
+	spec.Progress = func(string) { once.Do(func() { close(waiting) }) }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := worker.FindOrCreateContainer(ctx, spec)
+		ended <- err
+	}()
+	<-waiting
+	info, err := worker.Info(t.Context())
+	if err != nil || info.Pending != 1 || len(info.Waits) != 1 || !strings.Contains(info.Waits[0], "Insufficient memory") {
+		t.Errorf("Info gave %+v, %v", info, err)
+	}
+	p := podOf(t, options, "pending")
+	secret, err := admin(t).Secrets(options.Namespace).Get(t.Context(), p.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owners := secret.OwnerReferences; len(owners) != 1 || owners[0].UID != p.UID {
+		t.Errorf("the secret's owners are %+v", owners)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it gave %v", err)
+	}
+}
+
+// A task that fills more of the node's disk than it may is evicted, and that is said.
+func TestEphemeralStorage(t *testing.T) {
+	t.Parallel()
+	options := newOptions(t)
+	options.PodTemplate = []byte("spec: {containers: [{name: task, resources: {limits: {ephemeral-storage: 8Mi}}}]}")
+	container := newContainer(t, newWorker(t, options), newSpec("storage"))
+	process := begin(t, container, "task", "dd if=/dev/zero of=/tmp/fill bs=1M count=32 && read line")
+	_, err := process.Wait(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "evicted it") || !strings.Contains(err.Error(), "ephemeral") {
+		t.Errorf("Wait gave %v", err)
+	}
+}
+
+// What an API server cannot do now is done when it can.
+func TestApiServerThatIsBusy(t *testing.T) {
+	t.Parallel()
+	options := newOptions(t)
+	f := newFront(t, "")
+	options.Kubeconfig = f.kubeconfig
+	worker := newWorker(t, options)
+	var said []string
+	spec := newSpec("busy")
+	spec.Progress = func(line string) { said = append(said, line) }
+	f.answer(http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable)
+	container := newContainer(t, worker, spec)
+	if got := output(t, begin(t, container, "task", "echo text")); got != "text\n" {
+		t.Errorf("the output is %q", got)
+	}
+	if !slices.ContainsFunc(said, func(line string) bool { return strings.Contains(line, "the cluster takes no pod yet") }) {
+		t.Errorf("it said %q", said)
+	}
+}
+
+// What an admission webhook refuses is refused at once, with what it says.
+func TestAdmissionWebhook(t *testing.T) {
+	t.Parallel()
+	const word = "refused"
+	options := newOptions(t)
+	options.Namespace = newNamespace(t, map[string]string{"midge-test": word})
+	webhook := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review admissionv1.AdmissionReview
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+			t.Error(err)
+			return
+		}
+		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Result: &metav1.Status{Message: "no pods on Fridays"}}
+		if err := json.NewEncoder(w).Encode(review); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(webhook.Close)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: webhook.Certificate().Raw})
+	config, err := clientcmd.BuildConfigFromFlags("", node.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	webhooks := typedadmissionv1.NewForConfigOrDie(config).ValidatingWebhookConfigurations()
+	_, err = webhooks.Create(t.Context(), &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: options.Namespace},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:                    "pods.midge.test",
+			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &webhook.URL, CABundle: authority},
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"midge-test": word}},
+			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+			AdmissionReviewVersions: []string{"v1"},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			}},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := webhooks.Delete(context.Background(), options.Namespace, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	worker := newWorker(t, options)
+	// The API server does not say when it has heard of the webhook.
+	for deadline := time.Now().Add(patience); ; {
+		container, err := worker.FindOrCreateContainer(t.Context(), newSpec("webhook"))
+		if err == nil {
+			if err := container.Destroy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if time.Now().Before(deadline) {
+				continue
+			}
+		}
+		if refused := (*runtime.SpecError)(nil); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no pods on Fridays") {
+			t.Errorf("it gave %v", err)
+		}
+		return
 	}
 }
 

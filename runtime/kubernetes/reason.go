@@ -193,11 +193,13 @@ func findCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 func passes(err error) bool {
 	var network net.Error
 	switch {
+	case strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request"):
+		return false // with whatever status the webhook likes
 	case apierrors.IsForbidden(err):
 		return strings.Contains(err.Error(), "exceeded quota")
 	case apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err),
 		apierrors.IsServiceUnavailable(err), apierrors.IsUnexpectedServerError(err), apierrors.IsConflict(err):
-		return !strings.Contains(err.Error(), "admission webhook") || !strings.Contains(err.Error(), "denied the request")
+		return true
 	case errors.As(err, &network):
 		return true
 	}

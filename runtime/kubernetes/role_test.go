@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,8 +57,10 @@ type front struct {
 	mu           sync.Mutex
 	asked        map[string]bool // verbs and resources
 	noWebsockets bool
+	failing      []int // statuses that the next requests to make a pod are answered with
 }
 
+// newFront gives one whose user is the namespace's, or of all namespaces the administrator.
 func newFront(t *testing.T, namespace string) *front {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", node.Kubeconfig())
@@ -79,7 +82,9 @@ func newFront(t *testing.T, namespace string) *front {
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Header.Set("Impersonate-User", "system:serviceaccount:"+namespace+":midge-server")
+			if namespace != "" {
+				r.Out.Header.Set("Impersonate-User", "system:serviceaccount:"+namespace+":midge-server")
+			}
 		},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,11 +92,15 @@ func newFront(t *testing.T, namespace string) *front {
 			http.Error(w, "no websockets here", http.StatusBadRequest)
 			return
 		}
+		if status := f.fails(r); status != 0 {
+			http.Error(w, "not now", status)
+			return
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	f.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	text := fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q}}]\ncontexts: [{name: c, context: {cluster: c, namespace: %s}}]\ncurrent-context: c\n", server.URL, namespace)
+	text := fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q}}]\ncontexts: [{name: c, context: {cluster: c, namespace: %q}}]\ncurrent-context: c\n", server.URL, namespace)
 	if err := os.WriteFile(f.kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +113,7 @@ func (f *front) refuses(r *http.Request) bool {
 	if len(parts) < 5 {
 		return false
 	}
-	resource, verb := parts[4], map[string]string{"POST": "create", "GET": "list", "DELETE": "delete"}[r.Method]
+	resource, verb := parts[4], map[string]string{"POST": "create", "GET": "list", "PATCH": "patch", "DELETE": "delete"}[r.Method]
 	if len(parts) > 6 {
 		resource += "/" + parts[6]
 	}
@@ -118,6 +127,25 @@ func (f *front) refuses(r *http.Request) bool {
 	defer f.mu.Unlock()
 	f.asked[verb+" "+resource] = true
 	return f.noWebsockets && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// answer has the next requests to make a pod fail with these statuses, one after the other.
+func (f *front) answer(statuses ...int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failing = statuses
+}
+
+// fails gives the status that a request fails with, 0 when it does not.
+func (f *front) fails(r *http.Request) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/pods") || len(f.failing) == 0 {
+		return 0
+	}
+	status := f.failing[0]
+	f.failing = f.failing[1:]
+	return status
 }
 
 func (f *front) refuseWebsockets(refuse bool) {
@@ -150,6 +178,17 @@ func TestRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.Namespace = namespace
+	// The API server does not say when it has heard of the binding.
+	for deadline := time.Now().Add(patience); ; {
+		worker, err := kubernetes.New(t.Context(), options)
+		if err == nil {
+			worker.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 	f.exercise(t, options)
 
 	var given []string
@@ -209,8 +248,12 @@ func (f *front) exercise(t *testing.T, options kubernetes.Options) {
 	if err := found.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
-	// Of a pod that is gone by another's doing it has to look why.
-	if _, err := container.Processes(t.Context()); !isNotFound(err) {
+	// Of a pod that is gone by another's doing it has to look why, once the connection
+	// that it has is cut.
+	for err = nil; err == nil; {
+		_, err = container.Processes(t.Context())
+	}
+	if !isNotFound(err) {
 		t.Errorf("Processes of a container that is gone gave %v", err)
 	}
 }

@@ -2,12 +2,14 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // makeSecret makes the secret by which a pod's image is pulled, if that needs one,
@@ -28,6 +30,25 @@ func (w *Worker) makeSecret(ctx context.Context, handle string, p *corev1.Pod, i
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("make the secret to pull the image with: %w", explainRequest(err))
+	}
+	return nil
+}
+
+// ownSecret has a pod's secret, if it has one, go with the pod whatever becomes of the server.
+func (w *Worker) ownSecret(ctx context.Context, p *corev1.Pod, img image) error {
+	if img.username == "" {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"ownerReferences": []metav1.OwnerReference{{
+		APIVersion: "v1", Kind: "Pod", Name: p.Name, UID: p.UID,
+	}}}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := w.client.Secrets(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("have the secret to pull the image with go with its pod: %w", explainRequest(err))
 	}
 	return nil
 }

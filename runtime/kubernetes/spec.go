@@ -132,6 +132,7 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 			AutomountServiceAccountToken:  new(false),
 			EnableServiceLinks:            new(false),
 			Hostname:                      hostname(cmp.Or(spec.Hostname, spec.Handle)),
+			NodeSelector:                  map[string]string{corev1.LabelOSStable: "linux"},
 			SecurityContext:               w.podSecurity(spec),
 			Volumes: []corev1.Volume{{
 				Name:         agentVolume,

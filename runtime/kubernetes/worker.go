@@ -5,6 +5,9 @@
 // it is. Volumes that belong to no container, and what caches keep, lie in a state
 // directory of this machine, and go into pods and come out of them as streams.
 //
+// Inputs that are stored trees, and outputs that become some, are moved by their
+// content: a pod gets what its node lacks, and sends what the store lacks.
+//
 // In a pod midge-agent is the first process (package agent/pod), brought there by an
 // init container. It is spoken with over the API server, by the pod's exec
 // subresource: nothing has to reach anything else. Scheduling, healing and balancing
@@ -12,11 +15,14 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +62,15 @@ type Options struct {
 	StartTimeout time.Duration
 	// Deadline is how long a pod may live, whatever becomes of the server; 0 is DefaultDeadline.
 	Deadline time.Duration
+	// Cache is what keeps the contents of inputs from one pod to the next; "" is CacheNone.
+	Cache Cache
+	// ArtifactsURL is where pods reach Gate, without a slash at the end. Those that do
+	// not reach it, and all when it is "", are sent the same through the API server.
+	ArtifactsURL string
+	// Gate lets pods in by ArtifactsURL. Whoever serves it may have several workers use one.
+	Gate *Gate
+	// Log is told what an operator is to know; nil is slog.Default.
+	Log *slog.Logger
 	// Limits are those of containers that ask for none. Pids are the kubelets' to limit.
 	Limits runtime.Limits
 
@@ -89,6 +104,8 @@ type Worker struct {
 	volumes *store
 	caches  *store
 
+	unreachable sync.Once // said that pods do not reach ArtifactsURL
+
 	mu       sync.Mutex
 	creating map[string]chan struct{} // closed when a container of that handle is made, or is not
 	clients  map[string]*pod.Client   // by pod
@@ -115,6 +132,14 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if options.AgentImage == "" {
 		return nil, errors.New("there is no image with midge-agent: name it as agent_image")
 	}
+	options.Cache = cmp.Or(options.Cache, CacheNone)
+	if err := options.Cache.check(); err != nil {
+		return nil, err
+	}
+	if options.ArtifactsURL != "" && options.Gate == nil {
+		return nil, errors.New("there is a URL for artifacts, and nothing that serves them there")
+	}
+	options.Log = cmp.Or(options.Log, slog.Default())
 	if err := checkTemplate(options.PodTemplate); err != nil {
 		return nil, err
 	}
@@ -147,6 +172,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if _, err := w.pods(ctx); err != nil {
 		return nil, err
 	}
+	w.sayWay(ctx)
 	return w, w.sweepSecrets(ctx)
 }
 
@@ -260,6 +286,7 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 	if err != nil {
 		return runtime.WorkerInfo{}, err
 	}
+	pending, waits := pendingPods(pods)
 	return runtime.WorkerInfo{
 		Runtime:        "kubernetes",
 		Platform:       "linux",
@@ -271,8 +298,25 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 		Volumes:        len(volumes),
 		ActiveTasks:    w.activeTasks(ctx, pods),
 		MaxActiveTasks: w.options.MaxActiveTasks,
+		Pending:        pending,
+		Waits:          waits,
 		Remote:         true,
 	}, nil
+}
+
+// pendingPods counts the pods that have not started, and says why, each reason once.
+func pendingPods(pods []corev1.Pod) (pending int, waits []string) {
+	for _, p := range pods {
+		if p.Status.Phase != corev1.PodPending {
+			continue
+		}
+		pending++
+		if _, reason, err := observe(&p); err == nil && reason != "" && !slices.Contains(waits, reason) {
+			waits = append(waits, reason)
+		}
+	}
+	slices.Sort(waits)
+	return pending, waits
 }
 
 // activeTasks counts the pods whose task runs.
