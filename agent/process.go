@@ -280,7 +280,7 @@ func (p *process) drain(o output, buffer []byte) {
 func (p *process) keep(stream uint8, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.spec.Scrollback > 0 && !p.exited && p.spool.End()-p.readByAll() >= p.spec.Scrollback {
+	for p.spec.Scrollback > 0 && !p.exited && p.spool.End()-p.readByAny() >= p.spec.Scrollback {
 		p.room.Wait()
 	}
 	if p.spoolErr != nil {
@@ -292,8 +292,8 @@ func (p *process) keep(stream uint8, data []byte) {
 		return
 	}
 	if p.spec.Scrollback > 0 {
-		read := p.readByAll()
-		if err := p.spool.Trim(min(read, p.spool.End()-p.spec.Scrollback), read); err != nil {
+		before := min(p.readByAny()-p.spec.Scrollback/2, p.spool.End()-p.spec.Scrollback)
+		if err := p.spool.Trim(before, p.readByAll()); err != nil {
 			slog.Error("output that is no longer needed stays", "process", p.spec.ID, "error", err)
 		}
 	}
@@ -302,7 +302,16 @@ func (p *process) keep(stream uint8, data []byte) {
 	}
 }
 
-// readByAll is up to where everybody who reads has read, so that what is before it may go.
+// readByAny is up to where somebody has read: the process need not wait for others.
+func (p *process) readByAny() int64 {
+	most := p.read
+	for f := range p.followers {
+		most = max(most, min(f.read, p.spool.End()))
+	}
+	return most
+}
+
+// readByAll is up to where everybody who reads has read.
 func (p *process) readByAll() int64 {
 	if len(p.followers) == 0 {
 		return p.read

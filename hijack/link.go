@@ -119,7 +119,8 @@ func (l *link) receive(context.Context) error {
 func (l *link) handle(f frame) error {
 	switch f.kind {
 	case frameOutput:
-		if len(f.data) < largePiece {
+		// A piece that leaves most of its buffer empty would keep too much memory.
+		if len(f.data) < largePiece || len(f.data) < cap(l.conn.received)/4 {
 			return l.in.add(f.stream, f.offset, f.data)
 		}
 		var err error

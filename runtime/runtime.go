@@ -322,8 +322,9 @@ type ProcessSpec struct {
 	// Stdin opens a pipe for Process.Write. Without it, and without a TTY, stdin is at its end.
 	Stdin bool
 
-	// Scrollback is how many bytes of output are kept at the least; 0 keeps all.
-	// Output that nobody has read yet is not dropped: the process waits.
+	// Scrollback is how many bytes of output are kept at the least, and half as many of
+	// those that somebody has read; 0 keeps all. Output that nobody has read yet is not
+	// dropped: the process waits. A reader that is slower than another keeps nobody waiting.
 	Scrollback int64
 }
 

@@ -109,6 +109,11 @@ type Config struct {
 	// MaxHeld is how many containers of a team are held at once; when there are more the
 	// oldest is let go. 0 is no bound.
 	MaxHeld int
+	// SessionTimeout is how long a hijack session stays that nobody is attached to; 0 is
+	// an hour.
+	SessionTimeout time.Duration
+	// InterceptIdleTimeout is how long a hijack session may be idle; 0 is for ever.
+	InterceptIdleTimeout time.Duration
 
 	// UploadGrace is how long an upload may pause, and what was uploaded stays before an
 	// artifact is made of it; 0 is one hour.

@@ -2,12 +2,17 @@ package server_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"midge/api"
+	"midge/hijack"
+	"midge/server"
 	"midge/server/servertest"
 )
 
@@ -72,6 +77,56 @@ func TestHijackOfNoContainer(t *testing.T) {
 	someone := testUser(t, s)
 	if body := someone.want(http.StatusNotFound, "GET", "/api/v1/teams/main/containers/none/hijack", ""); !strings.Contains(body, "container none not found") {
 		t.Errorf("got %q", body)
+	}
+}
+
+// Sessions that are idle, or that nobody is attached to, end by the server's settings, and
+// the build's events say why.
+func TestHijackTimeouts(t *testing.T) {
+	const idle, alone = "the session was idle for 300ms, and is ended", "nobody was attached to the session for 200ms, and it is ended"
+	for _, test := range []struct {
+		name string
+		set  func(*server.Config)
+		want string
+	}{
+		{"idle", func(c *server.Config) { c.InterceptIdleTimeout = 300 * time.Millisecond }, idle},
+		{"alone", func(c *server.Config) { c.SessionTimeout = 200 * time.Millisecond }, alone},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := startServer(t, servertest.Options{Configure: test.set})
+			someone := testUser(t, s)
+			build, _ := someone.finish(someone.build(script("exit 1")).ID)
+			var containers []api.Container
+			decode(t, someone.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/main/containers?build_id=%d", build.ID), ""), &containers)
+			ctx, detach := context.WithCancel(t.Context())
+			defer detach()
+			_, err := hijack.Run(ctx, hijack.Options{
+				Endpoint: hijack.Endpoint{
+					URL:    s.URL + "/api/v1/teams/main/containers/" + containers[0].ID + "/hijack",
+					Header: http.Header{"Authorization": {"Bearer " + someone.token}},
+				},
+				Processes: []api.HijackProcess{{Path: "/bin/sh", Args: []string{"-c", "read line"}}},
+				Stdout:    io.Discard,
+				Stderr:    io.Discard,
+				Began: func(string, []string) {
+					if test.want == alone {
+						detach()
+					}
+				},
+			})
+			if test.want == idle && (err == nil || err.Error() != idle) {
+				t.Errorf("the client is told %v, want %s", err, idle)
+			}
+			var ended api.HijackEvent
+			for ended.Message == "" {
+				for _, event := range hijackEvents(t, someone, build.ID) {
+					ended = event
+				}
+			}
+			if ended.Message != test.want {
+				t.Errorf("the session ended by %q, want %q", ended.Message, test.want)
+			}
+		})
 	}
 }
 

@@ -217,10 +217,12 @@ func (s *Server) openSessions(ctx context.Context) error {
 	recorder := newHijackRecorder(s.logs, s.engine.Use, s.log)
 	s.onClose(func() error { recorder.close(); return nil })
 	s.sessions, err = hijack.Open(hijack.Config{
-		Dir:      dir,
-		Find:     s.findContainer,
-		Observer: recorder,
-		Log:      s.log,
+		Dir:            dir,
+		Find:           s.findContainer,
+		SessionTimeout: s.config.SessionTimeout,
+		IdleTimeout:    s.config.InterceptIdleTimeout,
+		Observer:       recorder,
+		Log:            s.log,
 	})
 	if err != nil {
 		return err

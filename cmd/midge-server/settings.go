@@ -82,6 +82,8 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.DurationVar(&s.server.HoldFailed, "hold-failed", time.Hour, "how long the container of a task that did not succeed is kept")
 	flags.DurationVar(&s.server.MaxHold, "max-hold", 7*24*time.Hour, "how long a container is held at most when somebody asks for that")
 	flags.IntVar(&s.server.MaxHeld, "max-held", 50, "`number` of containers that a team holds at once, the oldest being let go first; 0 for no bound")
+	flags.DurationVar(&s.server.SessionTimeout, "session-timeout", time.Hour, "how long a hijack session goes on that nobody is attached to")
+	flags.DurationVar(&s.server.InterceptIdleTimeout, "intercept-idle-timeout", 0, "how long a hijack session may be idle; 0 for ever")
 	flags.DurationVar(&s.server.KeepImages, "keep-images", 7*24*time.Hour, "how long an image is kept that no container has")
 	flags.DurationVar(&s.server.UploadGrace, "upload-grace", time.Hour, "how long an upload may pause before what has arrived is forgotten")
 	flags.Var((*memoryValue)(&s.server.MaxArtifactSize), "max-artifact-size", "most that the files of an input or output may have together, as in 2GB: `size`; 0 for no limit")

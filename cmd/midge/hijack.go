@@ -48,6 +48,10 @@ it could not be run.`,
   midge hijack --list`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, args []string) error {
+			// What was typed as a command's own -c was read as --check.
+			if len(args) > 0 && command.ArgsLenAtDash() < 0 && flags.choice.check != "" && (flags.choice.build != "" || !strings.Contains(flags.choice.check, "/")) {
+				return errors.New("-c is --check here; a command that has flags of its own comes after --, like: midge hijack -b 12 -- sh -c 'echo hello'")
+			}
 			c, err := p.client()
 			if err != nil {
 				return err

@@ -77,7 +77,7 @@ func (s *hijackSession) explain(err error) error {
 		return fmt.Errorf("%w; it goes on, attach to it again with: midge hijack --attach %s", err, s.result.Session)
 	case errors.As(err, &gone):
 		return fmt.Errorf("container %s cannot be hijacked: %w", terminal.Line(s.container.ID), err)
-	case errors.As(err, &refused) && refused.Code == hijack.CodeNotFound && s.isShell:
+	case errors.As(err, &refused) && refused.Code == hijack.CodeNotFound && s.isShell && len(s.options.Processes) > 1:
 		return &failure{errors.New("the container has no shell, neither bash nor sh: name a command it has after --"), exitNotRun}
 	case errors.As(err, &refused):
 		return &failure{err, exitNotRun}

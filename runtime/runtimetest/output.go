@@ -80,7 +80,7 @@ func (o *output) append(ctx context.Context, stream runtime.Stream, p []byte) er
 func (o *output) drop() {
 	for o.scrollback > 0 && len(o.chunks) > 0 {
 		end := o.chunks[0].Sequence + int64(len(o.chunks[0].Data))
-		if end > o.read || o.next-end < o.scrollback {
+		if end > o.read-o.scrollback/2 || o.next-end < o.scrollback {
 			return
 		}
 		o.chunks = o.chunks[1:]

@@ -190,6 +190,43 @@ var outputTests = map[string]func(*suite, *testing.T){
 			t.Errorf("the first reader has got %d bytes of %d", len(got), 4194304+len("end\n"))
 		}
 	},
+	"ScrollbackKeepsWhatWasReadLast": func(s *suite, t *testing.T) {
+		const scrollback, total = 1 << 20, 16 << 20
+		spec := script("again", fmt.Sprintf("yes | head -c %d", total))
+		spec.Scrollback = scrollback
+		process, err := s.container(t, nil).Run(testContext(t), spec)
+		check(t, err)
+		for from := int64(0); from < total; {
+			reader, err := process.Output(testContext(t), from)
+			check(t, err)
+			read := from
+			for first := true; read < from+3*scrollback/2; first = false {
+				chunk, err := reader.Next()
+				if errors.Is(err, io.EOF) {
+					check(t, reader.Close())
+					return
+				}
+				check(t, err)
+				if first {
+					equal(t, "where who comes back goes on", chunk.Sequence, from)
+				}
+				read = chunk.Sequence + int64(len(chunk.Data))
+			}
+			check(t, reader.Close())
+			from = read - scrollback/2
+		}
+	},
+	"ASlowReaderKeepsNobodyWaiting": func(s *suite, t *testing.T) {
+		const total = 4 << 20
+		spec := script("slow", fmt.Sprintf("read go; yes | head -c %d", total))
+		spec.Scrollback, spec.Stdin = 64<<10, true
+		process := start(t, s.container(t, nil), spec)
+		slow, err := process.Output(testContext(t), 0)
+		check(t, err)
+		defer slow.Close()
+		process.write(t, 0, "go\n")
+		equal(t, "what the fast reader has got", len(process.wait(t).stdout), total)
+	},
 	"OfAProcessThatHasEnded": func(s *suite, t *testing.T) {
 		container := s.container(t, nil)
 		run(t, container, script("old", "echo kept"))

@@ -51,6 +51,11 @@ func testHijackGreeting(t *testing.T, s *server) {
 	shell.waitFor("sh -ec 'seq 100 > numbers; echo ")
 	shell.write("\r")
 	shell.waitFor("\nit's blue\r\n")
+	shell.write("\x1b[200~echo pasted-$((1))\n\x1b[201~")
+	shell.write("\r")
+	shell.waitFor("\npasted-1\r\n")
+	shell.write("echo to-tty-$((1)) >/dev/tty\r")
+	shell.waitFor("\nto-tty-1\r\n")
 	shell.write("echo \"${PROMPT_COMMAND-none}-left\"; exit 4\r")
 	shell.wantExit(4)
 	for _, text := range []string{"\nnone-left\r\n", "\nreleased in 1h; midge hold 1 keeps it, midge release 1 lets it go\r\n"} {
