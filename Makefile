@@ -5,15 +5,17 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-kubernetes cluster check bench bench-kubernetes chaos build completions manual dist deps deps-run deps-kubernetes fuzz install clean
+.PHONY: run test test-kubernetes cluster check bench bench-kubernetes chaos soak build completions manual dist deps deps-run deps-kubernetes fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
 	@$(SUDO) examples/hello/run
 
-# Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers.
+# Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers,
+# and each fuzz target for a second.
 test: deps build check
 	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./...
+	$(MAKE) fuzz FUZZTIME=1s
 
 # The tests on a real cluster of one node, which is built the first time: test/cluster.
 test-kubernetes: deps deps-kubernetes cluster
@@ -41,6 +43,13 @@ bench-kubernetes: deps deps-kubernetes build cluster
 # A server that is killed, and a disk that fails; see docs/reliability.md.
 chaos: deps
 	$(SUDO) env "PATH=$$PATH" $(GO) test ./test/chaos -count=1 -v -timeout 30m
+
+# Many builds with aborts, hijacks and kills of the server, after which nothing is left
+# but what there was before; see docs/reliability.md.
+BUILDS ?= 2000
+SEED   ?= 1
+soak: deps
+	$(SUDO) env "PATH=$$PATH" $(GO) test ./test/soak -count=1 -v -timeout 6h -args -builds=$(BUILDS) -seed=$(SEED) -running=100
 
 build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...

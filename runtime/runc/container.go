@@ -158,12 +158,15 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	if err := c.client.Stop(ctx, 0); err != nil {
 		return err
 	}
-	// A supervisor that was killed may have left what it made.
-	if err := w.hierarchies.Cgroup(w.cgroup(handle)).Remove(ctx); err != nil {
+	r, err := w.readRecord(handle)
+	if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
+		err = w.endHalfMade(ctx, c.dir)
+	}
+	if err != nil {
 		return err
 	}
-	r, err := w.readRecord(handle)
-	if missing := (*runtime.NotFoundError)(nil); err != nil && !errors.As(err, &missing) {
+	// A supervisor that was killed may have left what it made.
+	if err := w.hierarchies.Cgroup(w.cgroup(handle)).Remove(ctx); err != nil {
 		return err
 	}
 	if err := w.freeNetwork(ctx, r); err != nil {
@@ -177,6 +180,17 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	}
 	w.forget(handle)
 	return w.removeVolumes(handle, r)
+}
+
+// endHalfMade ends the supervisor of a container of which there is no more than dir: a
+// server that was killed has begun to make it, and the supervisor may still go on with
+// that, deaf to who would stop it.
+func (w *Worker) endHalfMade(ctx context.Context, dir string) error {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	_, err := agent.EndSupervisors(ctx, dir)
+	return err
 }
 
 // forget lets go of what a container that is gone had.

@@ -3,6 +3,7 @@ package runc_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -182,6 +183,42 @@ func TestHalfMadeContainer(t *testing.T) {
 	c = newContainer(t, w, runtime.ContainerSpec{Handle: "half"})
 	if ids, err := c.Processes(t.Context()); err != nil || len(ids) != 0 {
 		t.Errorf("the new container has processes %v (%v)", ids, err)
+	}
+	if err := c.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before.compare(t)
+}
+
+// A server that is killed leaves a supervisor that does not listen yet. It is not to go
+// on with a container that is made anew meanwhile.
+func TestHalfMadeContainerWhoseSupervisorIsDeaf(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	before := takeInventory(t, dir)
+	w := newWorker(t, func(o *runc.Options) { o.StateDir = dir })
+	half := filepath.Join(dir, "containers", "half")
+	if err := os.Mkdir(half, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	deaf := exec.Command("sh", agent.ModeSupervise, half)
+	deaf.Dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(deaf.Dir, agent.ModeSupervise), []byte("read line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := deaf.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := deaf.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := newContainer(t, w, runtime.ContainerSpec{Handle: "half"})
+	stdin.Close()
+	if err := deaf.Wait(); deaf.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("the supervisor ended with %v and not by being told to", err)
+	}
+	if status := wait(t, run(t, c, "task", "exit 5")); status.Code != 5 {
+		t.Errorf("exit status %+v, want code 5", status)
 	}
 	if err := c.Destroy(t.Context()); err != nil {
 		t.Fatal(err)

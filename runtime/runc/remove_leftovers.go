@@ -30,36 +30,30 @@ func (w *Worker) RemoveLeftovers(ctx context.Context) (int, error) {
 }
 
 // removeSupervisors ends the supervisors of containers that are gone.
-func (w *Worker) removeSupervisors(context.Context) (int, error) {
-	supervisors, err := agent.Supervisors(w.path("containers"))
+func (w *Worker) removeSupervisors(ctx context.Context) (int, error) {
+	handles, err := agent.Supervised(w.path("containers"))
 	if err != nil {
 		return 0, fmt.Errorf("look for supervisors: %w", err)
 	}
 	removed := 0
 	var errs []error
-	for handle, supervisor := range supervisors {
-		done, err := w.removeSupervisor(handle, supervisor)
+	for _, handle := range handles {
+		n, err := w.removeSupervisor(ctx, handle)
 		errs = append(errs, err)
-		if done {
-			removed++
-		}
+		removed += n
 	}
 	return removed, errors.Join(errs...)
 }
 
 // removeSupervisor ends the supervisor of a container, unless that exists: it does from
 // before the supervisor is started until it has ended.
-func (w *Worker) removeSupervisor(handle string, supervisor *os.Process) (bool, error) {
-	defer supervisor.Release()
+func (w *Worker) removeSupervisor(ctx context.Context, handle string) (int, error) {
 	unlock := w.changes.lock(handle)
 	defer unlock()
 	if _, err := os.Lstat(w.containerDir(handle)); !errors.Is(err, os.ErrNotExist) {
-		return false, err
+		return 0, err
 	}
-	if err := supervisor.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return false, fmt.Errorf("end the supervisor of container %s, which is gone: %w", handle, err)
-	}
-	return true, nil
+	return agent.EndSupervisors(ctx, w.containerDir(handle))
 }
 
 // removeAddresses gives back the addresses of networks of containers that are gone.
