@@ -5,7 +5,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run test test-kubernetes cluster check bench bench-kubernetes chaos soak build completions manual dist deps deps-run deps-kubernetes fuzz install clean
+.PHONY: run test test-kubernetes test-on-cluster cluster check bench bench-kubernetes chaos soak build completions manual dist deps deps-run deps-kubernetes fuzz install clean
 
 # Starts a server on a temporary data directory and executes examples/hello on it.
 run: deps-run build
@@ -19,8 +19,12 @@ test: deps build check
 
 # The tests on a real cluster of one node, which is built the first time: test/cluster.
 test-kubernetes: deps deps-kubernetes cluster
-	$(SUDO) env "PATH=$$PATH" $(GO) test -race -tags cluster -timeout 20m ./agent/pod ./runtime/kubernetes
-	$(SUDO) env "PATH=$$PATH" $(GO) test -race -tags cluster -timeout 20m -run Kubernetes ./test/endtoend
+	$(SUDO) env "PATH=$$PATH" test/cluster/with.sh $(MAKE) test-on-cluster
+
+# The same on a cluster that is up, which MIDGE_TEST_CLUSTER names.
+test-on-cluster:
+	$(GO) test -race -tags cluster -timeout 20m ./agent/pod ./runtime/kubernetes
+	$(GO) test -race -tags cluster -timeout 20m -run Kubernetes ./test/endtoend
 
 cluster:
 	@$(SUDO) env "PATH=$$PATH" test/cluster/build.sh >/dev/null

@@ -9,55 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
-	"sync"
 	"time"
 )
-
-// streamBuffer is how much of a request or an answer is on its way at a time.
-const streamBuffer = 4 << 20
-
-// streamClient gives a client whose requests all go over one stream.
-func streamClient(conn net.Conn) *http.Client {
-	transport := &http.Transport{
-		Protocols: new(http.Protocols),
-		HTTP2:     &http.HTTP2Config{MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: 2 * streamBuffer},
-	}
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	var once sync.Once
-	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
-		dialed := net.Conn(nil)
-		once.Do(func() { dialed = conn })
-		if dialed == nil {
-			return nil, errors.New("the stream to the server was cut")
-		}
-		return dialed, nil
-	}
-	return &http.Client{Transport: transport}
-}
-
-// stdio is standard input and output as a connection.
-type stdio struct{ noDeadlines }
-
-func (stdio) Read(p []byte) (int, error)  { return os.Stdin.Read(p) }
-func (stdio) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
-func (stdio) Close() error                { return errors.Join(os.Stdin.Close(), os.Stdout.Close()) }
-
-// noDeadlines is what a connection has to have besides.
-type noDeadlines struct{}
-
-func (noDeadlines) LocalAddr() net.Addr              { return streamAddr{} }
-func (noDeadlines) RemoteAddr() net.Addr             { return streamAddr{} }
-func (noDeadlines) SetDeadline(time.Time) error      { return nil }
-func (noDeadlines) SetReadDeadline(time.Time) error  { return nil }
-func (noDeadlines) SetWriteDeadline(time.Time) error { return nil }
-
-// streamAddr is both ends' address.
-type streamAddr struct{}
-
-func (streamAddr) Network() string { return "stream" }
-func (streamAddr) String() string  { return "pod" }
 
 // TreesHandler serves the trees of an order, each by its place.
 func TreesHandler(trees []http.Handler) http.Handler {
@@ -107,6 +61,15 @@ func Exchange(ctx context.Context, stream net.Conn, order Order, trees []http.Ha
 		conn.Close()
 		<-served
 	}()
+	report, err := awaitReport(ctx, reported, conn)
+	if err == nil && report.Failed != "" {
+		err = errors.New(report.Failed)
+	}
+	return report, err
+}
+
+// awaitReport waits for a report, and for who has made it to go.
+func awaitReport(ctx context.Context, reported <-chan Report, conn *servedConn) (Report, error) {
 	select {
 	case report := <-reported:
 		// The other end is told that its report has arrived, and goes.
@@ -115,70 +78,18 @@ func Exchange(ctx context.Context, stream net.Conn, order Order, trees []http.Ha
 		case <-time.After(leaveTimeout):
 		case <-ctx.Done():
 		}
-		if report.Failed != "" {
-			return report, errors.New(report.Failed)
-		}
 		return report, nil
 	case <-conn.closed:
-		return Report{}, fmt.Errorf("%w: %w", &CutError{}, cmp.Or(conn.failure(), io.ErrUnexpectedEOF))
 	case <-ctx.Done():
 		return Report{}, ctx.Err()
+	}
+	select {
+	case report := <-reported: // who has made it was quick to go
+		return report, nil
+	default:
+		return Report{}, fmt.Errorf("%w: %w", &CutError{}, cmp.Or(conn.failure(), io.ErrUnexpectedEOF))
 	}
 }
 
 // leaveTimeout is how long a pod's end of an exchange may take to go once it has reported.
 const leaveTimeout = 10 * time.Second
-
-// A servedConn knows when it was closed, and what it failed with.
-type servedConn struct {
-	net.Conn
-	once   sync.Once
-	closed chan struct{}
-
-	mu     sync.Mutex
-	failed error
-}
-
-func (c *servedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.mu.Lock()
-		c.failed = cmp.Or(c.failed, err)
-		c.mu.Unlock()
-	}
-	return n, err
-}
-
-func (c *servedConn) failure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.failed
-}
-
-func (c *servedConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
-
-// oneConn is a listener with one connection.
-type oneConn struct {
-	conn   chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conn:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *oneConn) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *oneConn) Addr() net.Addr { return streamAddr{} }

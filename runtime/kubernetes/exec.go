@@ -131,9 +131,9 @@ func (w *Worker) executor(name, container string, command []string) (remotecomma
 	})
 }
 
-// An execConn is a command's standard input and output as a connection. It has no
-// deadlines: whoever waits too long closes it.
+// An execConn is a command's standard input and output as a connection.
 type execConn struct {
+	pod.NoDeadlines
 	read   *io.PipeReader
 	write  *io.PipeWriter
 	cancel context.CancelFunc
@@ -150,18 +150,6 @@ func (c *execConn) Close() error {
 	<-c.ended
 	return nil
 }
-
-func (c *execConn) LocalAddr() net.Addr              { return execAddr{} }
-func (c *execConn) RemoteAddr() net.Addr             { return execAddr{} }
-func (c *execConn) SetDeadline(time.Time) error      { return nil }
-func (c *execConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *execConn) SetWriteDeadline(time.Time) error { return nil }
-
-// execAddr is both ends' address.
-type execAddr struct{}
-
-func (execAddr) Network() string { return "exec" }
-func (execAddr) String() string  { return "pod" }
 
 // A tail keeps the beginning of what a command says of its failure.
 type tail struct {

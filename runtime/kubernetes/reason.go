@@ -157,9 +157,19 @@ func observeContainer(status corev1.ContainerStatus) (waits string, err error) {
 		}
 		return message, nil
 	case "CreateContainerError", "RunContainerError", "StartError", "CrashLoopBackOff":
+		if isBusy(message) {
+			return fmt.Sprintf("container %s cannot be started yet: %s", status.Name, message), nil
+		}
 		return "", refusal(fmt.Sprintf("container %s cannot be started: %s", status.Name, message))
 	}
 	return "", nil
+}
+
+// isBusy tells whether what a node says of a container means that it has too much to
+// do: then it tries again, and the name of the attempt before may be in its way.
+func isBusy(message string) bool {
+	return strings.Contains(message, "context deadline exceeded") || strings.Contains(message, "DeadlineExceeded") ||
+		strings.Contains(message, "is reserved for")
 }
 
 // refusal is an error of who asked for the container.

@@ -86,6 +86,14 @@ func TestObserve(t *testing.T) {
 			pod: initialized(waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")), at: phaseStarting,
 			err: "image registry.example.com/app:1 cannot be run by who is not root: container has runAsNonRoot and image will run as root", spec: true,
 		},
+		"a node that is busy": {
+			pod: initialized(waiting("CreateContainerError", "context deadline exceeded")), at: phaseStarting,
+			waits: "container task cannot be started yet: context deadline exceeded",
+		},
+		"a node that is still at it": {
+			pod: initialized(waiting("CreateContainerError", `failed to reserve container name "task": name "task" is reserved for "a1"`)), at: phaseStarting,
+			waits: `container task cannot be started yet: failed to reserve container name "task": name "task" is reserved for "a1"`,
+		},
 		"a mount over a file": {
 			pod: initialized(waiting("RunContainerError", "mount: not a directory")), at: phaseStarting,
 			err: "container task cannot be started: mount: not a directory", spec: true,

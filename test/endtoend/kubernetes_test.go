@@ -4,6 +4,9 @@ package endtoend
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,8 +25,13 @@ func TestKubernetes(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	template := filepath.Join(t.TempDir(), "pod.yaml")
+	cache := fmt.Sprintf("spec: {volumes: [{name: midge-cache, hostPath: {path: %s}}]}", t.TempDir())
+	if err := os.WriteFile(template, []byte(cache), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s := startServer(t, "--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", "default",
-		"--agent-image", cluster.Agent, "--worker-name", "cluster")
+		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--cache", "node", "--pod-template", template)
 	const image = "image_resource: {type: registry-image, source: {repository: busybox, tag: test}}\n"
 
 	s.midge("workers").want(t, 0, "cluster", "running")
@@ -46,6 +54,16 @@ func TestKubernetes(t *testing.T) {
 		t.Errorf("a hijacked command: %+v", r)
 	}
 	s.midge("hijack", "--", "no-such-command").want(t, 255, "no-such-command")
+
+	// Files of a held container come and go; what changed only the node could say.
+	s.midge("ls", "4").want(t, 0, "file")
+	s.midge("cat", "4:file").want(t, 0, "kept\n")
+	s.write(map[string]string{"given/hello": "given\n"})
+	s.midge("cp", "given", "4:given").want(t, 0)
+	s.midge("cat", "4:given/hello").want(t, 0, "given\n")
+	s.midge("cp", "4:given", "back").want(t, 0)
+	s.wantFile("back/hello", "given\n")
+	s.midge("diff", "4").want(t, 1, "whose nodes alone have its image")
 
 	// A server that is killed and comes back goes on where it was.
 	long := s.script("long", "echo begun; while [ ! -e open ]; do sleep 0.1; done; echo ended; exit 5", image)
