@@ -105,7 +105,7 @@ func TestHijackTimeouts(t *testing.T) {
 					URL:    s.URL + "/api/v1/teams/main/containers/" + containers[0].ID + "/hijack",
 					Header: http.Header{"Authorization": {"Bearer " + someone.token}},
 				},
-				Processes: []api.HijackProcess{{Path: "/bin/sh", Args: []string{"-c", "read line"}}},
+				Processes: []api.HijackProcess{{Path: "/bin/sh", Args: []string{"-c", "exec sleep 100000"}}},
 				Stdout:    io.Discard,
 				Stderr:    io.Discard,
 				Began: func(string, []string) {
@@ -118,7 +118,7 @@ func TestHijackTimeouts(t *testing.T) {
 				t.Errorf("the client is told %v, want %s", err, idle)
 			}
 			var ended api.HijackEvent
-			for ended.Message == "" {
+			for ended.Began == 0 {
 				for _, event := range hijackEvents(t, someone, build.ID) {
 					ended = event
 				}

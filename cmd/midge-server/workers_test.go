@@ -43,7 +43,7 @@ agent-image: midge:1
 	}
 	hidden := []string{"/data", "/data/workers/plain", "/srv/gpu", "/data/workers/cluster"}
 	others := kubernetesSettings{Options: kubernetes.Options{
-		AgentImage: "midge:1", Security: kubernetes.SecurityRestricted, StartTimeout: kubernetes.DefaultStartTimeout, Deadline: kubernetes.DefaultDeadline}}
+		AgentImage: "midge:1", Security: kubernetes.SecurityRestricted, StartTimeout: kubernetes.DefaultStartTimeout, Deadline: kubernetes.DefaultDeadline, Cache: kubernetes.CacheNone}}
 	cluster := others
 	cluster.StateDir, cluster.Namespace, cluster.Security, cluster.StartTimeout = "/data/workers/cluster", "builds", kubernetes.SecurityBaseline, time.Minute
 	want := []workerSettings{
