@@ -71,6 +71,9 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 	stop := c.start(ctx, cancel)
 	exit, err := c.converse(ctx, conn)
 	result.ExitStatus, result.OOMKilled, result.Usage = exit.ExitStatus, exit.OOMKilled, exit.Usage
+	if ended := (*Error)(nil); errors.As(err, &ended) {
+		result.Usage = ended.usage
+	}
 	if written := c.in.flush(ctx); err == nil {
 		err = written
 	}
@@ -141,7 +144,7 @@ func reported(f frame) error {
 	if err != nil {
 		return err
 	}
-	return &Error{Code: report.Code, Message: terminal.Line(report.Message)}
+	return &Error{Code: report.Code, Message: terminal.Line(report.Message), usage: report.Usage}
 }
 
 // start has the user's input, signals and window sizes taken, and the output

@@ -142,7 +142,7 @@ func (c *connection) finish(err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	defer c.closeWhen(ctx)()
-	if report != nil && c.send(encodeMessage(frameError, errorReport{report.Code, report.Message})) != nil {
+	if report != nil && c.send(encodeMessage(frameError, errorReport{Code: report.Code, Message: report.Message})) != nil {
 		return
 	}
 	c.socket.Close(status, "")

@@ -62,6 +62,8 @@ type exitReport struct {
 type errorReport struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	// Usage is what a session that is no longer has used, nil when that is not known.
+	Usage *api.StepUsage `json:"usage,omitempty"`
 }
 
 // Codes of an Error.
@@ -88,6 +90,8 @@ const (
 type Error struct {
 	Code    string
 	Message string
+
+	usage *api.StepUsage // of the session that was ended, nil when that is not known
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -74,7 +74,7 @@ func (s *Sessions) handshake(ctx context.Context, conn *connection, place Place)
 		}
 		var missing *Error
 		if errors.As(err, &missing) && missing.Code == CodeNotFound {
-			if err := conn.send(encodeMessage(frameError, errorReport{missing.Code, missing.Message})); err != nil {
+			if err := conn.send(encodeMessage(frameError, errorReport{Code: missing.Code, Message: missing.Message})); err != nil {
 				return nil, err
 			}
 			continue

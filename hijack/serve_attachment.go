@@ -301,7 +301,7 @@ func (a *framesAttachment) sendEnd(ctx context.Context) error {
 	case <-a.session.ended:
 	}
 	end := a.session.end
-	message := encodeMessage(frameError, errorReport{CodeEnded, end.Message})
+	message := encodeMessage(frameError, errorReport{CodeEnded, end.Message, end.Usage})
 	if end.Message == "" {
 		message = encodeMessage(frameExit, exitReport{
 			ExitStatus: end.Exit.Code, Signal: end.Exit.Signal, OOMKilled: end.Exit.OOMKilled, Usage: end.Usage,

@@ -218,7 +218,7 @@ func (a *flyAttachment) sendEnd(ctx context.Context) error {
 	}
 	end := a.session.end
 	if end.Message != "" {
-		return &Error{CodeEnded, end.Message}
+		return &Error{Code: CodeEnded, Message: end.Message}
 	}
 	return a.send(api.HijackOutput{ExitStatus: &end.Exit.Code})
 }

@@ -126,6 +126,14 @@ func TestTraceOfABuildWhoseServerWasKilled(t *testing.T) {
 }
 
 // A hijack session has a span on both sides, and is told what its own processes used.
+// Also a session that was ended tells what it has used.
+func TestUsageOfAnIdleSession(t *testing.T) {
+	s := startServer(t, "--intercept-idle-timeout", "1s")
+	s.midge("execute", "-c", s.script("task", "exit 1", "")).want(t, 1)
+	r := s.midge("hijack", "-b", "1", "--usage", "--", "sleep", "100000")
+	r.want(t, 255, "the session was idle for 1s, and is ended", "hijack sleep  cpu ")
+}
+
 func TestTraceAndUsageOfASession(t *testing.T) {
 	s := startServer(t)
 	s.midge("execute", "-c", s.script("task", "exit 1", "")).want(t, 1)
