@@ -83,19 +83,11 @@ const keystrokes, uncounted = 1000, 50
 // benchKeystroke measures the time from a key to its echo on the user's terminal, beside
 // an echo over loopback TCP.
 func benchKeystroke(ctx context.Context, b *bench, build string) error {
-	cmd := b.midge(ctx, "hijack", "-b", build, "--", "cat")
-	cmd.Env = append(cmd.Env, "TERM=xterm")
-	terminal, err := pty.Start(cmd)
+	terminal, end, err := atTerminal(b.midge(ctx, "hijack", "-b", build, "--", "cat"))
 	if err != nil {
 		return err
 	}
-	defer cmd.Wait()
-	defer terminal.Close()
-	defer cmd.Process.Kill()
-	// The terminal is the bench's own: what shows a key is the container's.
-	if _, err := term.MakeRaw(int(terminal.Fd())); err != nil {
-		return err
-	}
+	defer end()
 	connection, err := dialEcho()
 	if err != nil {
 		return err
@@ -131,6 +123,25 @@ func benchKeystroke(ctx context.Context, b *bench, build string) error {
 			"echo over loopback TCP: " + format(their), format(our-their) + " over it", quantile.budget})
 	}
 	return nil
+}
+
+// atTerminal starts a command at a terminal, until end is called. What shows a key there is
+// the container's terminal, not this one.
+func atTerminal(cmd *exec.Cmd) (terminal *os.File, end func(), err error) {
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	if terminal, err = pty.Start(cmd); err != nil {
+		return nil, nil, err
+	}
+	end = func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = terminal.Close()
+		_ = cmd.Wait() // which tells of the kill
+	}
+	if _, err := term.MakeRaw(int(terminal.Fd())); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return terminal, end, nil
 }
 
 // key is what is typed: the remote terminal shows it as it is.

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/creack/pty"
-	"golang.org/x/term"
 )
 
 const (
@@ -47,18 +44,11 @@ func benchReconnect(ctx context.Context, shared *bench) (err error) {
 	if out, err := login.CombinedOutput(); err != nil {
 		return fmt.Errorf("log in: %w: %s", err, out)
 	}
-	cmd := inNamespace(b.midge(ctx, "-t", "far", "hijack", "-b", "1", "--", "cat"))
-	cmd.Env = append(cmd.Env, "TERM=xterm")
-	terminal, err := pty.Start(cmd)
+	terminal, end, err := atTerminal(inNamespace(b.midge(ctx, "-t", "far", "hijack", "-b", "1", "--", "cat")))
 	if err != nil {
 		return err
 	}
-	defer cmd.Wait()
-	defer terminal.Close()
-	defer cmd.Process.Kill()
-	if _, err := term.MakeRaw(int(terminal.Fd())); err != nil {
-		return err
-	}
+	defer end()
 	var took []time.Duration
 	for range cuts {
 		once, err := reconnect(ctx, terminal)
