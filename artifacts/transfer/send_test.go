@@ -83,25 +83,32 @@ func TestSendWhatChanged(t *testing.T) {
 }
 
 func TestSendToServerThatLostWhatIsRemembered(t *testing.T) {
-	_, first := serve(t, store.Options{})
-	dir := sample(t)
-	options := SendOptions{CacheDir: t.TempDir()}
-	sendOK(t, first, dir, options)
-	// Another server at the same address.
-	s, second := serve(t, store.Options{})
-	client := second.Client
-	second.Client = clientFunc(func(request *http.Request) (*http.Response, error) {
-		request = request.Clone(request.Context())
-		address, err := url.Parse(second.URL)
-		must(t, err)
-		request.URL.Host = address.Host
-		return client.Do(request)
-	})
-	moved := &Remote{Client: second.Client, URL: first.URL}
-	lay(t, dir, map[string]string{"a new file": "x"})
-	receipt := sendOK(t, moved, dir, options)
-	if _, err := s.Open(t.Context(), "main", receipt.Digest); err != nil {
-		t.Error(err)
+	for name, since := range map[string]map[string]string{
+		"with something new": {"a new file": "x"},
+		"with nothing new":   nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, first := serve(t, store.Options{})
+			dir := sample(t)
+			options := SendOptions{CacheDir: t.TempDir()}
+			sendOK(t, first, dir, options)
+			// Another server at the same address.
+			s, second := serve(t, store.Options{})
+			client := second.Client
+			second.Client = clientFunc(func(request *http.Request) (*http.Response, error) {
+				request = request.Clone(request.Context())
+				address, err := url.Parse(second.URL)
+				must(t, err)
+				request.URL.Host = address.Host
+				return client.Do(request)
+			})
+			moved := &Remote{Client: second.Client, URL: first.URL}
+			lay(t, dir, since)
+			receipt := sendOK(t, moved, dir, options)
+			if _, err := s.Open(t.Context(), "main", receipt.Digest); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

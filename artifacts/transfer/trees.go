@@ -21,6 +21,9 @@ type treeRecord struct {
 // is sent at a time, unless none of several directories in one is there: then the
 // server has seen nothing like it, and all below comes along.
 func (s *sender) lackedTrees(lacks *lacking) ([]treeRecord, error) {
+	if lacks.top && s.memory.has(s.tree.Top().Key()) {
+		s.memory.forget()
+	}
 	l := &treeList{sender: s, lacks: lacks, listed: make(map[artifacts.Key]struct{})}
 	var err error
 	switch {
