@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -109,7 +110,7 @@ func testHijackTerminated(t *testing.T, s *server) {
 	shell := startScreen(t, s.atTerminal("hijack", "-b", "1", "--", "bash", "--norc"))
 	shell.write("echo begun-$((1))\r")
 	shell.waitFor("\nbegun-1\r\n")
-	if err := shell.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := shell.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	shell.wantExit(1)
