@@ -12,9 +12,10 @@ run: deps-run build
 	@$(SUDO) examples/hello/run
 
 # Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers,
-# and each fuzz target for a second.
+# and each fuzz target for a second. The packages that take longest begin first, and the others
+# run beside them.
 test: deps build check
-	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./...
+	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./test/endtoend ./runtime/runc ./...
 	$(MAKE) fuzz FUZZTIME=1s
 
 # The tests on a real cluster of one node, which is built the first time: test/cluster.
