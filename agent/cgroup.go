@@ -50,12 +50,15 @@ type Cgroup struct {
 	dirs map[string]string // by controller
 }
 
-// Names gives the cgroups directly below a hierarchy's top whose names begin with
-// prefix, each once, in order.
-func (h Hierarchies) Names(prefix string) ([]string, error) {
+// Names gives the cgroups directly in the one of the path parent, in any hierarchy, whose
+// names begin with prefix, each once, in order. Where parent does not exist there are none.
+func (h Hierarchies) Names(parent, prefix string) ([]string, error) {
 	var names []string
 	for _, top := range h.tops {
-		entries, err := os.ReadDir(top)
+		entries, err := os.ReadDir(filepath.Join(top, parent))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list cgroups: %w", err)
 		}
@@ -80,6 +83,16 @@ func (h Hierarchies) Cgroup(path string) Cgroup {
 		c.dirs[controller] = filepath.Join(top, path)
 	}
 	return c
+}
+
+// Exists tells whether it is there, in any hierarchy.
+func (c Cgroup) Exists() bool {
+	for _, dir := range c.dirs {
+		if _, err := os.Stat(dir); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // OOMKills counts the processes that the kernel has killed there for memory.

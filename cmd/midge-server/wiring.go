@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"midge/runtime"
 	"midge/runtime/kubernetes"
+	"midge/runtime/runc"
 	"midge/runtime/runc/rootless"
 	"midge/server"
 	"midge/trace/otlp"
@@ -17,8 +17,10 @@ import (
 // config is the server's configuration.
 func (s *settings) config() (server.Config, error) {
 	config := s.server
-	if limits := config.DefaultLimits; rootless.Ordinary() && (limits.Memory > 0 || limits.CPUShares > 0 || limits.Pids > 0) {
-		return config, errors.New("limits of memory, processors and processes need root: leave out default-task-memory-limit, default-task-cpu-limit and default-task-pids-limit, or start the server with sudo")
+	if rootless.Ordinary() {
+		if err := runc.CheckOrdinaryLimits(config.DefaultLimits); err != nil {
+			return config, err
+		}
 	}
 	for _, text := range s.users {
 		user, err := server.ParseLocalUser(text)

@@ -3,8 +3,6 @@ package runc
 import (
 	"bufio"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -26,17 +24,6 @@ import (
 // agentInside is where a container finds its first process's program: in a file
 // system of its own, so that no image sees it.
 const agentInside = "/dev/midge-agent"
-
-// cgroup is the cgroup of a container, apart from those of other state directories.
-// It has no parent of its own, which would stay when the last container is gone. It is
-// "" where containers have none.
-func (w *Worker) cgroup(handle string) string {
-	if w.ordinary {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(w.options.StateDir))
-	return "/midge-" + hex.EncodeToString(sum[:6]) + "-" + handle
-}
 
 // writeRuntimeConfig writes what the OCI runtime reads.
 func (w *Worker) writeRuntimeConfig(spec runtime.ContainerSpec, s *stage, compat bool, volumes []volume) error {
@@ -92,7 +79,7 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
-	if w.ordinary {
+	if !w.hasCgroups() {
 		config.Linux.MaskedPaths = append(config.Linux.MaskedPaths, "/sys/fs/cgroup") // those of the machine
 	}
 	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
@@ -160,7 +147,7 @@ func (w *Worker) namespaces(spec runtime.ContainerSpec, s *stage) []specs.LinuxN
 }
 
 func (w *Worker) resources(spec runtime.ContainerSpec) *specs.LinuxResources {
-	if w.ordinary {
+	if !w.hasCgroups() {
 		return nil
 	}
 	limits := spec.Limits
@@ -173,8 +160,9 @@ func (w *Worker) resources(spec runtime.ContainerSpec) *specs.LinuxResources {
 	if limits.Pids == 0 {
 		limits.Pids = w.options.Limits.Pids
 	}
-	resources := &specs.LinuxResources{
-		Devices: []specs.LinuxDeviceCgroup{{Allow: spec.Privileged, Access: "rwm"}},
+	resources := &specs.LinuxResources{}
+	if !w.ordinary { // whose user namespace has no devices to make
+		resources.Devices = []specs.LinuxDeviceCgroup{{Allow: spec.Privileged, Access: "rwm"}}
 	}
 	if limits.CPUShares > 0 {
 		resources.CPU = &specs.LinuxCPU{Shares: &limits.CPUShares}
@@ -229,7 +217,7 @@ func (w *Worker) systemMounts(spec runtime.ContainerSpec, s *stage) []specs.Moun
 	if w.toolbox != "" {
 		mounts = append(mounts, specs.Mount{Destination: toolboxInside, Type: "bind", Source: s.path("toolbox"), Options: []string{"bind", "ro", "nosuid", "nodev"}})
 	}
-	if w.ordinary {
+	if !w.hasCgroups() {
 		return mounts
 	}
 	return append(mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}})

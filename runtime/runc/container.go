@@ -166,7 +166,7 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 		return err
 	}
 	// A supervisor that was killed may have left what it made.
-	if err := w.hierarchies.Cgroup(w.cgroup(handle)).Remove(ctx); err != nil {
+	if err := c.removeCgroup(ctx); err != nil {
 		return err
 	}
 	if err := w.freeNetwork(ctx, r); err != nil {

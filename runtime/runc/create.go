@@ -52,7 +52,7 @@ func (w *Worker) checkSpec(spec runtime.ContainerSpec) error {
 		return &runtime.SpecError{Message: fmt.Sprintf("the working directory %q is no absolute path", spec.Dir)}
 	}
 	if w.ordinary {
-		return checkOrdinary(spec)
+		return w.checkOrdinary(spec)
 	}
 	return nil
 }

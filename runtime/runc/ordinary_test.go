@@ -9,8 +9,12 @@ import (
 	"testing"
 )
 
-// ordinaryVariable has the tests run as an ordinary user's, see package rootless.
-const ordinaryVariable = "MIDGE_TEST_ORDINARY"
+// ordinaryVariable has the tests run as an ordinary user's, see package rootless; withCgroup
+// says of that user that a cgroup is delegated to it.
+const (
+	ordinaryVariable = "MIDGE_TEST_ORDINARY"
+	withCgroup       = "delegated"
+)
 
 // An ordinary user's worker keeps every promise but those that need control groups.
 func TestConformanceOfAnOrdinaryUsersWorker(t *testing.T) {

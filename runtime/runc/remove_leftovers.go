@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"midge/agent"
@@ -66,32 +67,31 @@ func (w *Worker) removeAddresses(ctx context.Context) (int, error) {
 
 // removeCgroups removes the cgroups of containers that are gone.
 func (w *Worker) removeCgroups(ctx context.Context) (int, error) {
-	prefix := strings.TrimPrefix(w.cgroup(""), "/")
-	names, err := w.hierarchies.Names(prefix)
-	if err != nil {
-		return 0, err
-	}
 	removed := 0
 	var errs []error
-	for _, name := range names {
-		done, err := w.removeCgroup(ctx, strings.TrimPrefix(name, prefix))
+	for _, parent := range w.cgroupParents {
+		names, err := w.hierarchies.Names(parent, w.cgroupName(""))
 		errs = append(errs, err)
-		if done {
-			removed++
+		for _, name := range names {
+			done, err := w.removeCgroup(ctx, parent, strings.TrimPrefix(name, w.cgroupName("")))
+			errs = append(errs, err)
+			if done {
+				removed++
+			}
 		}
 	}
 	return removed, errors.Join(errs...)
 }
 
-// removeCgroup removes the cgroup of a container, unless that exists: it does from
-// before its cgroup is made until after that was removed.
-func (w *Worker) removeCgroup(ctx context.Context, handle string) (bool, error) {
+// removeCgroup removes the cgroup of a container in parent, unless the container exists:
+// it does from before its cgroup is made until after that was removed.
+func (w *Worker) removeCgroup(ctx context.Context, parent, handle string) (bool, error) {
 	unlock := w.changes.lock(handle)
 	defer unlock()
 	if _, err := os.Lstat(w.containerDir(handle)); !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
-	if err := w.hierarchies.Cgroup(w.cgroup(handle)).Remove(ctx); err != nil {
+	if err := w.hierarchies.Cgroup(path.Join(parent, w.cgroupName(handle))).Remove(ctx); err != nil {
 		return false, fmt.Errorf("remove what is left of container %s: %w", handle, err)
 	}
 	return true, nil

@@ -26,6 +26,7 @@ import (
 	"midge/agent"
 	"midge/agent/quota"
 	"midge/runtime"
+	"midge/runtime/runc/delegation"
 	"midge/runtime/runc/image"
 	"midge/runtime/runc/network"
 )
@@ -73,8 +74,11 @@ type Worker struct {
 	started       time.Time
 	stage         string // where supervisors mount what containers are made of
 	users         *userNamespace
-	ordinary      bool // this process is root of a user namespace only
+	ordinary      bool                  // this process is root of a user namespace only
+	delegation    delegation.Delegation // of an ordinary user's
+	undelegated   error                 // why there is none, for an ordinary user
 	hierarchies   agent.Hierarchies
+	cgroupParents []string // in which cgroups of this worker's containers may be
 	images        *image.Store
 	bridge        *network.Pool // nil unless it is used
 	host          *hostImage    // nil when it is off
@@ -96,8 +100,9 @@ type Worker struct {
 var _ runtime.Collector = (*Worker)(nil)
 
 // New opens the worker of a state directory. The error says what is missing on this
-// machine. As root of a user namespace, see package rootless, there are no control
-// groups, so no limits and no figures of use, and no bridge network.
+// machine. As root of a user namespace, see package rootless, there is no bridge network,
+// and control groups, so limits and figures of use, only where some are delegated, see
+// package delegation.
 func New(ctx context.Context, options Options) (*Worker, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("containers need root, if only of a user namespace")
@@ -142,6 +147,10 @@ func (w *Worker) open(ctx context.Context) (err error) {
 			return fmt.Errorf("make the worker's state directory: %w", err)
 		}
 	}
+	// First, as what is started before stays in the cgroup that is to be divided.
+	if err := w.openCgroups(); err != nil {
+		return err
+	}
 	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
 		return err
 	}
@@ -149,12 +158,9 @@ func (w *Worker) open(ctx context.Context) (err error) {
 	ranges := rootRanges
 	if w.ordinary {
 		ranges = ordinaryRanges
-		err = w.beOrdinary()
-	} else {
-		w.hierarchies, err = agent.FindHierarchies()
-	}
-	if err != nil {
-		return err
+		if err := w.beOrdinary(); err != nil {
+			return err
+		}
 	}
 	if w.users, err = openUserNamespace(options.Agent, ranges); err != nil {
 		return err

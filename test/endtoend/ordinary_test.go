@@ -62,7 +62,7 @@ ls /sys/fs/cgroup | wc -l`, "inputs: [{name: src}]\noutputs: [{name: out}]\n")
 	s.wantFile("src/file", "sent\n")
 
 	limited := s.script("limited", "true", "container_limits: {memory: 100MB}\n")
-	s.midge("execute", "-c", limited).want(t, 2, "the task asks for a limit of its memory, which a server that is an ordinary user's cannot give")
+	s.midge("execute", "-c", limited).want(t, 2, "the task asks for a limit of its memory, which a server that is an ordinary user's cannot give when no cgroup is delegated to it: leave that out, or start the server with \"systemd-run --user --scope -p Delegate=yes midge server\"")
 	s.midge("execute", "-c", s.script("used", "true", ""), "--usage").want(t, 0, "n/a (containers of an ordinary user's server have no cgroup)")
 
 	isolated := startOrdinaryServer(t, "--network", "none")
@@ -87,7 +87,7 @@ func TestOrdinaryUsersServerRefuses(t *testing.T) {
 		args   []string
 		reason string
 	}{
-		{"limits", games, []string{"--default-task-memory-limit", "1GB"}, "need root"},
+		{"limits", games, []string{"--default-task-memory-limit", "1GB"}, "need root or a cgroup that is delegated to the server (the machine does not have cgroup version 2 alone)"},
 		{"no numbers", daemon, nil, "/etc/subuid has none for daemon"},
 	}
 	for _, test := range tests {
