@@ -147,7 +147,7 @@ func TestInterrupt(t *testing.T) {
 	s := startServer(t)
 	task := s.script("task", "echo partial > out/file; echo ready; sleep 1000", "outputs: [{name: out}]\n")
 	screen := startScreen(t, s.command("execute", "-c", task, "-o", "out=out"))
-	screen.waitFor("ready")
+	screen.waitFor("\nready\r") // what the task says, and not its command
 	screen.write("\x03")
 	if got := screen.wait(); got != 3 {
 		t.Errorf("exit status %d, want 3", got)

@@ -12,6 +12,8 @@ import (
 	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
 	"golang.org/x/term"
+
+	"midge/terminal"
 )
 
 // screen is a command at a terminal of its own, and what it has sent there.
@@ -155,14 +157,9 @@ func (e *emulator) resize(columns, rows int) {
 // rows are what is shown, without the spaces at the ends.
 func (e *emulator) rows() []string {
 	rows := make([]string, e.terminal.Height())
-	for y := range rows {
-		var row strings.Builder
-		for x := range e.terminal.Width() {
-			if cell := e.terminal.CellAt(x, y); cell != nil {
-				row.WriteString(cell.Content)
-			}
-		}
-		rows[y] = strings.TrimRight(row.String(), " ")
+	// Not CellAt, whose cell may be written to meanwhile.
+	for y, row := range strings.Split(terminal.Text(e.terminal.Render()), "\n") {
+		rows[y] = strings.TrimRight(row, " \r")
 	}
 	return rows
 }
