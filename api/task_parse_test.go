@@ -263,7 +263,7 @@ func TestParseTaskConfigErrors(t *testing.T) {
 				"task.yml:3:20: the param C has a NUL character in it",
 				"task.yml:4:17: the name of the input \"a\\x1bb\" has control characters in it",
 				"task.yml:5:28: container_limits.memory is 512 bytes, too little for any process: did you mean 512MB?",
-				"task.yml:5:39: container_limits.disk is 10 bytes, too little for any process: did you mean 10MB?",
+				"task.yml:5:39: container_limits.disk is 10 bytes, too little for the files of a task: did you mean 10MB?",
 			},
 		},
 		{

@@ -80,15 +80,16 @@ func (l *ContainerLimits) check(report report, field string) {
 	if l == nil {
 		return
 	}
-	checkBytes(report, field+".memory", l.Memory)
-	checkBytes(report, field+".disk", l.Disk)
+	checkBytes(report, field+".memory", l.Memory, "any process")
+	checkBytes(report, field+".disk", l.Disk, "the files of a task")
 }
 
-func checkBytes(report report, field string, limit *uint64) {
+// checkBytes reports a limit that is too little for what it is to hold, or too much.
+func checkBytes(report report, field string, limit *uint64, holds string) {
 	switch {
 	case limit == nil:
 	case *limit > 0 && *limit < minLimit:
-		report(field, "%s is %d bytes, too little for any process: did you mean %dMB?", field, *limit, *limit)
+		report(field, "%s is %d bytes, too little for %s: did you mean %dMB?", field, *limit, holds, *limit)
 	case *limit > 1<<62:
 		report(field, "%s is %d bytes, more than any machine has", field, *limit)
 	}

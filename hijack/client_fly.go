@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -84,7 +83,7 @@ func (l *flyLink) carry(ctx context.Context, process api.HijackProcess) (int, er
 	}
 	run(l.receive)
 	run(l.send)
-	run(l.keepAlive)
+	run(func(ctx context.Context) error { return keepAlive(ctx, l.socket, pingInterval) })
 	l.wakeSender()
 	var err error
 	select {
@@ -196,19 +195,4 @@ func (l *flyLink) sendFrame(f frame) error {
 		return &SignalError{signalOf(runtime.Signal(f.data))}
 	}
 	return nil
-}
-
-func (l *flyLink) keepAlive(ctx context.Context) error {
-	ticker := time.NewTicker(pingInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		pong, cancel := context.WithTimeout(ctx, pingInterval/2)
-		_ = l.socket.Ping(pong)
-		cancel()
-	}
 }

@@ -88,39 +88,24 @@ var errSilent = errors.New("nothing was heard for too long")
 // ping pings until ctx ends. It pings twice: the websocket's own, which proxies see, and
 // a frame, which has the other end's program answer.
 func (c *connection) ping(ctx context.Context, interval time.Duration) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
+	return every(ctx, interval, func() error {
 		if err := c.send(frame{kind: framePing, offset: time.Now().UnixMilli()}); err != nil {
 			return err
 		}
-		pong, cancel := context.WithTimeout(ctx, interval/2)
-		// A late answer is no failure: awaitSilence judges.
-		_ = c.socket.Ping(pong)
-		cancel()
-	}
+		pingSocket(ctx, c.socket, interval)
+		return nil
+	})
 }
 
 // awaitSilence waits until the other end is silent for too long, which is errSilent. It
 // sends nothing, and so does not wait for one who reads nothing either.
 func (c *connection) awaitSilence(ctx context.Context, interval time.Duration) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
+	return every(ctx, interval, func() error {
 		if time.Now().UnixNano()-c.heard.Load() > int64(silentIntervals*interval) {
 			return errSilent
 		}
-	}
+		return nil
+	})
 }
 
 // closeWhen closes the socket when ctx ends, which ends whatever waits for it.

@@ -111,7 +111,9 @@ func (a *flyAttachment) serve(ctx context.Context) {
 	}
 	run(a.receive)
 	run(a.sendOutput)
-	run(a.keepAlive)
+	run(func(ctx context.Context) error {
+		return keepAlive(ctx, a.socket, a.session.sessions.config.PingInterval)
+	})
 	var err error
 	select {
 	case err = <-ended:
@@ -221,22 +223,4 @@ func (a *flyAttachment) sendEnd(ctx context.Context) error {
 		return &Error{Code: CodeEnded, Message: end.Message}
 	}
 	return a.send(api.HijackOutput{ExitStatus: &end.Exit.Code})
-}
-
-// keepAlive pings, so that nothing on the way takes the connection for idle. Who does not
-// answer may be busy writing, and is not cut off for it.
-func (a *flyAttachment) keepAlive(ctx context.Context) error {
-	interval := a.session.sessions.config.PingInterval
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		pong, cancel := context.WithTimeout(ctx, interval/2)
-		_ = a.socket.Ping(pong)
-		cancel()
-	}
 }

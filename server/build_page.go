@@ -11,12 +11,12 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"midge/api"
 	"midge/server/eventlog"
 	"midge/server/state"
+	"midge/terminal"
 )
 
 // buildPageRoutes are the pages about builds, and what they lead to.
@@ -171,21 +171,10 @@ func (s *Server) stateOfBuild(r *http.Request, id int) (shown buildState, err er
 	containers, err := s.database.Containers(ctx, state.ContainerFilter{BuildID: id})
 	for _, container := range containers {
 		if container.State != "destroying" {
-			shown.Hijack = append(shown.Hijack, fmt.Sprintf("midge hijack -b %d -s %s", id, shellWord(container.StepName)))
+			shown.Hijack = append(shown.Hijack, fmt.Sprintf("midge hijack -b %d -s %s", id, terminal.ShellWord(container.StepName)))
 		}
 	}
 	return shown, err
-}
-
-// shellWord writes text so that a shell reads it as one word.
-func shellWord(text string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./", r)
-	}
-	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // shownSteps gives the steps of a plan that do something, in the plan's order, with

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// routes is the handler of all that the server answers.
 // PodArtifactsPath is where Config.PodArtifacts is served.
 const PodArtifactsPath = "/api/v1/pod-artifacts"
 
+// routes is the handler of all that the server answers.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/info", s.info)

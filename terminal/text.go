@@ -1,6 +1,7 @@
 // Package terminal makes text from elsewhere safe to show: names, messages and
 // other answers of servers and archives, which could otherwise move the cursor,
-// change titles or hide what follows. A task's own output is not for it.
+// change titles or hide what follows, or to type, where it could be another command. A
+// task's own output is not for it.
 //
 // It knows nothing of where the text comes from.
 package terminal

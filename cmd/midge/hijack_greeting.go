@@ -72,7 +72,7 @@ func remember(bash *api.HijackProcess, command []string) bool {
 	if line == "" || len(line) > most {
 		return false
 	}
-	bash.Env = append(bash.Env, "PROMPT_COMMAND=unset PROMPT_COMMAND; history -s -- "+shellWord(line))
+	bash.Env = append(bash.Env, "PROMPT_COMMAND=unset PROMPT_COMMAND; history -s -- "+terminal.ShellWord(line))
 	return true
 }
 
@@ -80,20 +80,9 @@ func remember(bash *api.HijackProcess, command []string) bool {
 func shellLine(command []string) string {
 	var words []string
 	for _, word := range command {
-		words = append(words, shellWord(word))
+		words = append(words, terminal.ShellWord(word))
 	}
 	return strings.Join(words, " ")
-}
-
-// shellWord writes text so that a shell reads it as one word.
-func shellWord(text string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./", r)
-	}
-	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // sayFarewell says how long the container stays, and what to do about it.

@@ -36,10 +36,10 @@ func run() int {
 		directory: directory,
 		lookupEnv: os.LookupEnv,
 	}
+	command := newRootCommand(p)
 	if err != nil {
 		return p.fail(err)
 	}
-	command := newRootCommand(p)
 	command.SetArgs(p.args)
 	command.SetIn(p.stdin)
 	command.SetOut(p.stdout)

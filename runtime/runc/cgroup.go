@@ -1,7 +1,6 @@
 package runc
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -72,17 +71,4 @@ func (w *Worker) cgroup(handle string) string {
 func (w *Worker) cgroupName(handle string) string {
 	sum := sha256.Sum256([]byte(w.options.StateDir))
 	return "midge-" + hex.EncodeToString(sum[:6]) + "-" + handle
-}
-
-// removeCgroup removes the container's cgroup, if there is one: that with which it was
-// made, by this server or an earlier one.
-func (c *container) removeCgroup(ctx context.Context) error {
-	config, err := agent.ReadConfig(c.dir)
-	if errors.Is(err, fs.ErrNotExist) { // it was not made yet
-		config.Cgroup, err = c.worker.cgroup(c.handle), nil
-	}
-	if err != nil {
-		return err
-	}
-	return c.worker.hierarchies.Cgroup(config.Cgroup).Remove(ctx)
 }

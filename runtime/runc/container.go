@@ -165,14 +165,18 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	if err != nil {
 		return err
 	}
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
 	// A supervisor that was killed may have left what it made.
-	if err := c.removeCgroup(ctx); err != nil {
+	if err := w.hierarchies.Cgroup(config.Cgroup).Remove(ctx); err != nil {
 		return err
 	}
 	if err := w.freeNetwork(ctx, r); err != nil {
 		return err
 	}
-	if err := c.freeProject(); err != nil {
+	if err := w.freeProject(config.DiskProject); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(c.dir); err != nil {
@@ -180,6 +184,16 @@ func (w *Worker) remove(ctx context.Context, handle string) error {
 	}
 	w.forget(handle)
 	return w.removeVolumes(handle, r)
+}
+
+// config is that with which the container was made, by this server or an earlier one; of one
+// that was not made yet it has the cgroup alone.
+func (c *container) config() (agent.Config, error) {
+	config, err := agent.ReadConfig(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return agent.Config{Cgroup: c.worker.cgroup(c.handle)}, nil
+	}
+	return config, err
 }
 
 // endHalfMade ends the supervisor of a container of which there is no more than dir: a

@@ -40,14 +40,10 @@ func (w *Worker) projectFor(spec runtime.ContainerSpec) (quota.Project, error) {
 	return quota.New(w.options.StateDir, w.cgroup(spec.Handle), limit)
 }
 
-// freeProject takes back the quota of a container that is removed.
-func (c *container) freeProject() error {
-	config, err := agent.ReadConfig(c.dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && config.DiskProject == 0 {
+// freeProject takes back the quota of a container that is removed, if it has one.
+func (w *Worker) freeProject(project quota.Project) error {
+	if project == 0 {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return quota.SetLimit(c.worker.options.StateDir, config.DiskProject, 0)
+	return quota.SetLimit(w.options.StateDir, project, 0)
 }
