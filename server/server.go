@@ -149,14 +149,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 		s.log.WarnContext(ctx, "the server begins with little room", "error", err)
 	}
 	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
-	s.http = &http.Server{
-		Handler:           trace.Handler(s.routes()),
-		ConnContext:       withConnection,
-		ReadHeaderTimeout: 30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	s.http = newHTTPServer(trace.Handler(s.routes()), s.log)
 	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
