@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"midge/api"
 	"midge/runtime"
 )
 
@@ -74,11 +75,15 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 	defer s.collecting.RUnlock()
 	expired, err := 0, error(nil)
 	if ttl := s.config.ArtifactTTL; ttl > 0 {
-		expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl))
+		if expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl)); err != nil {
+			err = fmt.Errorf("forget expired artifacts: %w", err)
+		}
 	}
 	collected, collectErr := s.artifacts.Collect(ctx, s.database.ArtifactDigests)
 	if collectErr != nil {
 		collectErr = fmt.Errorf("remove contents that no artifact needs: %w", collectErr)
+	} else if collected.Lost > 0 {
+		collectErr = &finding{api.VerdictCritical, fmt.Sprintf("%d objects that artifacts are made of are lost", collected.Lost)}
 	}
 	return partValues{
 		"expired_artifacts": float64(expired),
@@ -99,7 +104,7 @@ func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
 	if s.config.KeepBuilds > 0 {
 		var err error
 		if removed, err = s.database.RemoveBuilds(ctx, s.config.KeepBuilds); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("remove builds that are not to be kept: %w", err)
 		}
 	}
 	ids, err := s.database.BuildIDs(ctx)
@@ -112,11 +117,15 @@ func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
 		return !there && len(ids) > 0 && build < ids[len(ids)-1]
 	}
 	logs, err := s.removeLogs(gone)
+	if err != nil {
+		err = fmt.Errorf("remove the logs of builds that are gone: %w", err)
+	}
 	traces := 0
 	if s.traces != nil {
 		var traceErr error
-		traces, traceErr = s.traces.RemoveBuilds(gone)
-		err = errors.Join(err, traceErr)
+		if traces, traceErr = s.traces.RemoveBuilds(gone); traceErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove the traces of builds that are gone: %w", traceErr))
+		}
 	}
 	return partValues{
 		"builds":         float64(len(ids)),

@@ -148,7 +148,10 @@ func tryWriting(dir string) (err error) {
 	file := os.NewFile(uintptr(fd), dir)
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if _, err := file.WriteString("x"); err != nil {
-		return err
+		return fmt.Errorf("write below the data dir: %w", err)
 	}
-	return file.Sync()
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("keep what is written below the data dir: %w", err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -90,7 +91,7 @@ func (s *Server) watchParts() {
 	watch := func(name string, look func(ctx context.Context) (partValues, error)) {
 		watchEach(lookPeriod, name, look)
 	}
-	watch(partDatabase, func(ctx context.Context) (partValues, error) { return nil, s.database.Ping(ctx) })
+	watch(partDatabase, s.lookAtDatabase)
 	watchEach(diskPeriod, partDisk, func(context.Context) (partValues, error) { return s.lookAtDisk() })
 	watch(partEventLogs, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.logsPath()) })
 	watch(partArtifactStore, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.treesPath()) })
@@ -116,13 +117,20 @@ func (s *Server) watchParts() {
 	}
 }
 
+func (s *Server) lookAtDatabase(ctx context.Context) (partValues, error) {
+	if err := s.database.Ping(ctx); err != nil {
+		return nil, fmt.Errorf("read the database: %w", err)
+	}
+	return nil, nil
+}
+
 // partOfWorker is the name of the part that is a worker.
 func partOfWorker(name string) string { return "worker " + name }
 
 func workerStatus(ctx context.Context, worker runtime.Worker) (partValues, error) {
 	info, err := worker.Info(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ask the worker how it is: %w", err)
 	}
 	return partValues{
 		"containers":       float64(info.Containers),

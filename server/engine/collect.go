@@ -43,7 +43,7 @@ func (e *Engine) collectUntilEnd() {
 func (e *Engine) Collect(ctx context.Context) error {
 	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{})
 	if err != nil {
-		return err
+		return fmt.Errorf("list the containers of all builds: %w", err)
 	}
 	var errs []error
 	for _, row := range rows {
