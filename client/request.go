@@ -16,6 +16,9 @@ const (
 	answerTimeout = time.Minute
 	// maxAnswerBytes bounds a JSON answer.
 	maxAnswerBytes = 32 << 20
+	// maxAnswerValues bounds how many values are in one: each may take a hundred times the
+	// memory that it has bytes.
+	maxAnswerValues = 1 << 20
 	// maxMessageBytes bounds what is read of an answer that tells of an error.
 	maxMessageBytes = 16 << 10
 )
@@ -74,6 +77,8 @@ func (c *Client) decode(ctx context.Context, response *http.Response, answer any
 		return c.transportError(ctx, err, false)
 	case len(body) > maxAnswerBytes:
 		return c.strange("its answer is longer than 32 MiB")
+	case bytes.Count(body, []byte(",")) >= maxAnswerValues:
+		return c.strange("its answer has more than a million values")
 	case answer == nil:
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // startServer starts a server that ends with the test.
-func startServer(t *testing.T, options servertest.Options) *servertest.Server {
+func startServer(t testing.TB, options servertest.Options) *servertest.Server {
 	t.Helper()
 	s, err := servertest.NewServer(options)
 	if err != nil {

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
@@ -58,11 +59,15 @@ func withTemplate(p *corev1.Pod, template []byte) (*corev1.Pod, error) {
 		return nil, fmt.Errorf("merge the pod template: %w", err)
 	}
 	result.Name, result.Namespace = p.Name, p.Namespace
-	for key, value := range p.Labels {
-		result.Labels[key] = value
-	}
-	for key, value := range p.Annotations {
-		result.Annotations[key] = value
-	}
+	result.Labels, result.Annotations = with(result.Labels, p.Labels), with(result.Annotations, p.Annotations)
 	return &result, nil
+}
+
+// with gives a map, which may be nil, with what another has.
+func with(all, more map[string]string) map[string]string {
+	if all == nil {
+		all = make(map[string]string, len(more))
+	}
+	maps.Copy(all, more)
+	return all
 }
