@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmdtest"
+	"go.uber.org/goleak"
 
 	"midge/server/servertest"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(run())
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // environment is what the commands of testdata see. Each file has a server of its own.
