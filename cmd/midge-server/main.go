@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"midge/api"
+	"midge/coredump"
 	"midge/runtime/runc/rootless"
 	"midge/server"
 )
@@ -73,7 +74,7 @@ func run(ctx context.Context, s *settings) error {
 	// From here on a signal shuts down what there is.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	if err := forbidCoreDumps(); err != nil {
+	if err := coredump.Forbid(); err != nil {
 		return err
 	}
 	config, err := s.config()

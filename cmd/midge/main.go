@@ -11,9 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"midge/coredump"
 )
 
 func main() {
+	// A token is in its memory. That a limit could not be lowered does not happen.
+	_ = coredump.Forbid()
 	// net/http logs what strange servers do; what of it matters is in an error.
 	log.SetOutput(io.Discard)
 	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {

@@ -190,9 +190,16 @@ func (s *Server) Stop() {
 
 // Command is a command of the CLI for this server, in a home of its own.
 func (s *Server) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(programs, "midge"), args...)
+	cmd := Midge(ctx, s.Path("home"), args...)
 	cmd.Dir = s.Dir
-	cmd.Env = append(os.Environ(), "HOME="+s.Path("home"), "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=", "MIDGE_TARGET="+s.Target())
+	cmd.Env = append(cmd.Env, "MIDGE_TARGET="+s.Target())
+	return cmd
+}
+
+// Midge is a command of the CLI in a home, for a server that the home or the arguments name.
+func Midge(ctx context.Context, home string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(programs, "midge"), args...)
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME=", "XDG_CACHE_HOME=")
 	return cmd
 }
 
