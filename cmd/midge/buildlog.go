@@ -35,7 +35,7 @@ func (l *buildLog) happened(h execute.Happened) {
 	case api.WaitingEvent:
 		l.say(data.Time, bold, "waiting:", data.Reason)
 	case api.ErrorEvent:
-		l.say(0, red, terminal.Text(strings.TrimSpace(data.Message)), "")
+		l.say(0, red, strings.TrimSpace(data.Message), "")
 	case api.CauseEvent:
 		// Other causes are in the task's output.
 		if data.Code == api.CauseTimeout || data.Code == api.CauseAborted {
@@ -92,7 +92,7 @@ func (l *buildLog) say(at int64, style style, words, rest string) {
 		fmt.Fprintln(to)
 		l.midLine = [2]bool{}
 	}
-	line := to.paint(style, words)
+	line := to.paint(style, terminal.Text(words))
 	if rest != "" {
 		line += " " + terminal.Line(rest)
 	}

@@ -9,6 +9,7 @@ import (
 	"midge/api"
 	"midge/client"
 	"midge/execute"
+	"midge/terminal"
 )
 
 // recordSchema is the version of the records that docs/events.md describes.
@@ -23,7 +24,7 @@ type recorder struct {
 }
 
 func newRecorder(w io.Writer) *recorder {
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(terminal.JSON(w))
 	encoder.SetEscapeHTML(false)
 	return &recorder{encoder: encoder}
 }

@@ -65,7 +65,7 @@ func (p *program) print(t table) error {
 
 // printJSON writes a value to stdout, for programs.
 func (p *program) printJSON(value any) error {
-	encoder := json.NewEncoder(p.stdout)
+	encoder := json.NewEncoder(terminal.JSON(p.stdout))
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)

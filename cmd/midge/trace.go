@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/client"
+	"midge/terminal"
 	"midge/trace"
 	"midge/trace/otlp"
 	"midge/trace/waterfall"
@@ -50,7 +51,7 @@ has kept it.`,
 			case compare:
 				return waterfall.Compare(p.stdout, traces[0], traces[1], options)
 			case p.flags.json:
-				return trace.WriteJSON(ctx, p.stdout, traces[0])
+				return trace.WriteJSON(ctx, terminal.JSON(p.stdout), traces[0])
 			}
 			return waterfall.Draw(p.stdout, traces[0], options)
 		},

@@ -20,6 +20,7 @@ import (
 
 	"midge/api"
 	"midge/client"
+	"midge/terminal"
 	"midge/trace"
 	"midge/trace/otlp"
 	"midge/trace/waterfall"
@@ -281,7 +282,7 @@ func (p *program) writeTrace(ctx context.Context, spans []otlp.Span, dropped int
 
 func (p *program) writeTraceTo(ctx context.Context, w io.Writer, spans []otlp.Span, options waterfall.Options) error {
 	if p.flags.trace == "json" {
-		return trace.WriteJSON(ctx, w, spans)
+		return trace.WriteJSON(ctx, terminal.JSON(w), spans)
 	}
 	return waterfall.Draw(w, spans, options)
 }

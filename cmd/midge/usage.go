@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/terminal"
 	"midge/trace/waterfall"
 	"midge/usage"
 )
@@ -54,7 +55,7 @@ func newUsageCommand(p *program) *cobra.Command {
 // writeUsage writes what was used, for a person or as JSON on one line.
 func (p *program) writeUsage(w *stream, used api.BuildUsage, slowest waterfall.Part, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(used)
+		return json.NewEncoder(terminal.JSON(w)).Encode(used)
 	}
 	if err := usage.Table(w, used, w.width()); err != nil {
 		return err
