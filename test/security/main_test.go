@@ -4,10 +4,13 @@ package security
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -112,4 +115,14 @@ func answerTo(t *testing.T, request *http.Request) (status int, body string) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, string(text)
+}
+
+// wantNoneNamed checks that none of the directories has something of a name.
+func wantNoneNamed(t *testing.T, name string, dirs ...string) {
+	t.Helper()
+	for _, dir := range dirs {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s has %s (%v)", dir, name, err)
+		}
+	}
 }

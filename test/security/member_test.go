@@ -38,6 +38,10 @@ func TestOtherTeamsIDs(t *testing.T) {
 		"GET /api/v1/teams/blue/artifacts/1", "GET /api/v1/teams/red/artifacts/1", "GET /api/v1/teams/red/artifacts/2",
 		"GET /api/v1/teams/blue/containers/" + container, "GET /api/v1/teams/red/containers/" + container,
 		"GET /api/v1/teams/red/containers/" + container + "/hijack", "GET /api/v1/teams/blue/containers/" + container + "/hijack",
+		"GET /api/v1/teams/red/containers/" + container + "/files?path=/", "GET /api/v1/teams/red/containers/" + container + "/files/changes",
+		"GET /api/v1/teams/red/containers/" + container + "/files/stat?path=/etc", "POST /api/v1/teams/red/containers/" + container + "/files?path=/",
+		"GET /api/v1/teams/red/containers/" + container + "/files/content?path=src/secret.txt",
+		"GET /api/v1/teams/red/artifacts/1?file=secret.txt",
 		"GET /api/v1/teams/blue/sessions", "GET /api/v1/teams/blue/volumes", "DELETE /api/v1/teams/blue/tasks/task/cache",
 	} {
 		method, path, _ := strings.Cut(request, " ")
@@ -86,7 +90,7 @@ func TestContentsByDigest(t *testing.T) {
 func TestMembersDoNotAdminister(t *testing.T) {
 	s := start(t)
 	red := logIn(t, s, "red")
-	for _, request := range []string{"GET /metrics", "PUT /api/v1/wall", "DELETE /api/v1/wall"} {
+	for _, request := range []string{"GET /metrics", "PUT /api/v1/wall", "DELETE /api/v1/wall", "GET /api/v1/backup"} {
 		method, path, _ := strings.Cut(request, " ")
 		red.want(http.StatusForbidden, method, path, `{"message":"x"}`)
 	}

@@ -11,9 +11,13 @@ import (
 	"midge/test/realserver"
 )
 
-// refused begins every script: it says what should have failed and has not.
+// refused begins every script: it says what should have failed and has not. A command
+// that is not there is no attack.
 const refused = `
-refused() { if "$@" >/dev/null 2>&1; then echo "ESCAPED: $*"; exit 1; fi; }
+refused() {
+  command -v "$1" >/dev/null || { echo "NO ATTACK: there is no $1"; exit 1; }
+  if "$@" >/dev/null 2>&1; then echo "ESCAPED: $*"; exit 1; fi
+}
 rewritten() { if [ -e "$1" ] && sh -c "cat '$1' >'$1'" 2>/dev/null; then echo "ESCAPED: wrote $1"; exit 1; fi; }
 `
 
@@ -101,7 +105,13 @@ exit 0`,
 refused kill -0 $VICTIM
 refused cat /proc/$VICTIM/environ
 refused grep -ls "$MARK" $(ls -d /proc/[0-9]*/cmdline | grep -v "/$$/")
-refused strace -p $VICTIM
+# ptrace(PTRACE_ATTACH, ...), which can be had of a process of one's own.
+attach() { perl -e 'exit(syscall(101, 16, $ARGV[0] + 0, 0, 0) == 0 ? 0 : 1)' $1; }
+sleep 100 & own=$!
+attach $own || { echo "NO ATTACK: ptrace of a process of its own"; exit 1; }
+kill -9 $own
+refused attach $VICTIM
+refused attach 1
 exit 0`,
 }
 
@@ -119,6 +129,14 @@ func TestTasksDoNotEscape(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			task := s.Script("attack", refused+script, params)
 			realserver.Run(t, s.Command(t.Context(), "--team", "red", "execute", "-c", task)).Want(t, 0)
+		})
+	}
+	// Who goes into a container has no more than the task there.
+	held := s.Script("held", "exit 1", params)
+	s.Midge("--team", "red", "execute", "-c", held).Want(t, 1)
+	for name, script := range attacks {
+		t.Run("hijacked "+name, func(t *testing.T) {
+			s.Midge("--team", "red", "hijack", "-s", "one-off", "--", "sh", "-c", refused+script).Want(t, 0)
 		})
 	}
 	after, err := os.ReadFile("/proc/self/mountinfo")
