@@ -3,7 +3,8 @@
 //
 // It copes with a network that fails. A client that has heard from its server once
 // waits for it to come back, and takes up the event stream where it stopped; one
-// that never has fails at once. What it cannot cope with it returns as one of the
+// that never has fails at once, or soon, when a connection was made and cut: then there
+// is a server, or was one. What it cannot cope with it returns as one of the
 // errors of errors.go, whose texts are whole sentences for the person at the terminal.
 //
 // It takes nothing from a server on trust: headers, bodies and waiting are bounded,
@@ -64,7 +65,10 @@ type Client struct {
 	base    *url.URL // where requests go
 	socket  string   // the unix socket, "" for TCP
 	http    *http.Client
-	heard   *atomic.Bool // the server has answered once; shared by all teams' clients
+
+	// Of the server, and so shared by all teams' clients.
+	heard *atomic.Bool  // it has answered once
+	met   *atomic.Int64 // when it first cut a connection, in Unix nanoseconds; 0 for never
 }
 
 // New gives a client of the server that options name. It sends nothing yet.
@@ -92,6 +96,7 @@ func New(options Options) (*Client, error) {
 		base:    base,
 		socket:  socket,
 		heard:   new(atomic.Bool),
+		met:     new(atomic.Int64),
 		http: &http.Client{
 			Transport: tripper,
 			// A redirect would carry the token to wherever the server says.
