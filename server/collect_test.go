@@ -173,39 +173,43 @@ func TestCollectExpiresArtifacts(t *testing.T) {
 	}
 }
 
-// hidingWorker does not tell of a container, as if that had been lost.
+// hidingWorker does not tell of some containers, as if they had been lost.
 type hidingWorker struct {
 	runtime.Worker
-	lost string
+	hidden []string
 }
 
 func (w *hidingWorker) Containers(ctx context.Context) ([]string, error) {
 	handles, err := w.Worker.Containers(ctx)
-	return slices.DeleteFunc(handles, func(handle string) bool { return handle == w.lost }), err
+	return slices.DeleteFunc(handles, func(handle string) bool { return slices.Contains(w.hidden, handle) }), err
 }
 
+// A container that is made anew after a killed server is not there for a moment.
 func TestCollectRemovesVolumesOfLostContainers(t *testing.T) {
-	worker := runtimetest.NewWorker(runtimetest.Config{})
+	worker := &hidingWorker{runtimetest.NewWorker(runtimetest.Config{}), []string{"lost", "made-anew"}}
+	config := testConfig(shortDir(t))
+	config.DestroyOnExit = true
+	config.OpenWorkers = func(context.Context, string) ([]runtime.Worker, func(), error) {
+		return []runtime.Worker{worker}, nil, nil
+	}
+	s := mustNew(t, config)
+	t.Cleanup(func() { worker.hidden = nil }) // before the server is shut down
 	ctx := t.Context()
-	for _, handle := range []string{"kept", "lost"} {
-		container, err := worker.FindOrCreateContainer(ctx, runtime.ContainerSpec{Handle: handle, Dir: "/work",
-			Image: runtime.ImageSpec{Host: true}, Outputs: []runtime.Output{{Path: "out"}}})
-		if err != nil {
+	for _, handle := range []string{"kept", "lost", "made-anew"} {
+		if _, err := worker.FindOrCreateContainer(ctx, runtime.ContainerSpec{Handle: handle, Dir: "/work",
+			Image: runtime.ImageSpec{Host: true}, Outputs: []runtime.Output{{Path: "out"}}}); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := container.Destroy(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
+	}
+	if err := s.database.SaveContainer(ctx, state.Container{Handle: "made-anew", Team: "main", Worker: worker.Name()}); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := worker.CreateVolume(ctx, "asked-for"); err != nil {
 		t.Fatal(err)
 	}
-	collection := volumeCollection{workers: []runtime.Worker{&hidingWorker{worker, "lost"}}}
-	values, err := collection.collect(ctx)
-	if err != nil || values["removed_volumes"] != 1 || values["volumes"] != 2 {
-		t.Errorf("got %v, %v; want that one of three volumes is removed", values, err)
+	values, err := s.collectVolumes(ctx)
+	if err != nil || values["removed_volumes"] != 1 || values["volumes"] != 3 {
+		t.Errorf("got %v, %v; want that one of four volumes is removed", values, err)
 	}
 	volumes, err := worker.Volumes(ctx)
 	if err != nil || slices.ContainsFunc(volumes, func(v runtime.VolumeInfo) bool { return v.ContainerHandle == "lost" }) {
