@@ -23,6 +23,9 @@ import (
 	"time"
 )
 
+// DefaultPatience is how long a server is waited for that has answered before.
+const DefaultPatience = 10 * time.Minute
+
 // DefaultTeam is the team of a client that names none.
 const DefaultTeam = "main"
 
@@ -41,7 +44,7 @@ type Options struct {
 	// TLS is how an https server is trusted; the zero value trusts whom the system trusts.
 	TLS TLS
 
-	// Patience is how long a server that has answered before may be away; 0 is ten minutes.
+	// Patience is how long a server that has answered before may be away; 0 is DefaultPatience.
 	Patience time.Duration
 	// Notify is told when the server goes away and when it is back. It may be nil. It is
 	// called from the goroutine of the call that waits.
@@ -77,7 +80,7 @@ func New(options Options) (*Client, error) {
 		options.Team = DefaultTeam
 	}
 	if options.Patience == 0 {
-		options.Patience = 10 * time.Minute
+		options.Patience = DefaultPatience
 	}
 	base, socket, err := parseURL(options.URL)
 	if err != nil {

@@ -75,7 +75,7 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 	defer s.collecting.RUnlock()
 	expired, err := 0, error(nil)
 	if ttl := s.config.ArtifactTTL; ttl > 0 {
-		expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl))
+		expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl), s.outlived())
 	}
 	collected, collectErr := s.artifacts.Collect(ctx, s.database.ArtifactDigests)
 	if collectErr != nil {
@@ -89,6 +89,9 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 	}, errors.Join(err, collectErr)
 }
 
+// outlived is when a build must have finished for its grace to be over.
+func (s *Server) outlived() time.Time { return time.Now().Add(-s.config.BuildGrace) }
+
 // collectBuilds removes builds beyond those that are kept, and the logs and spans of
 // builds that are gone, also those that a crash has left or that came late.
 func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
@@ -99,7 +102,7 @@ func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
 	removed := 0
 	if s.config.KeepBuilds > 0 {
 		var err error
-		if removed, err = s.database.RemoveBuilds(ctx, s.config.KeepBuilds); err != nil {
+		if removed, err = s.database.RemoveBuilds(ctx, s.config.KeepBuilds, s.outlived()); err != nil {
 			return nil, err
 		}
 	}

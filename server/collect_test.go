@@ -65,7 +65,7 @@ func ingestFile(t *testing.T, s *Server, content string) (digest string) {
 
 func TestCollectRemovesBuildsBeyondThoseKept(t *testing.T) {
 	config := testConfig(shortDir(t))
-	config.KeepBuilds = 2
+	config.KeepBuilds, config.BuildGrace = 2, time.Nanosecond
 	s := mustNew(t, config)
 	ctx := t.Context()
 	traces, err := trace.OpenStore(t.TempDir(), s.log)
@@ -109,7 +109,7 @@ func TestCollectRemovesBuildsBeyondThoseKept(t *testing.T) {
 func TestCollectRemovesTheLogsOfBuildsThatAreGone(t *testing.T) {
 	s := mustNew(t, testConfig(shortDir(t)))
 	gone, stays := finishedBuild(t, s, "main"), finishedBuild(t, s, "main")
-	if _, err := s.database.RemoveBuilds(t.Context(), 1); err != nil {
+	if _, err := s.database.RemoveBuilds(t.Context(), 1, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	writeLog(t, s, stays+1) // a build that is made at this moment

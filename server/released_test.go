@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"midge/api"
 	"midge/server/state"
@@ -109,7 +110,7 @@ func checkReleasedArtifacts(t *testing.T, s *Server) {
 	if err := s.engine.Collect(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.database.RemoveBuilds(ctx, 1); err != nil {
+	if _, err := s.database.RemoveBuilds(ctx, 1, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	missing := (*state.NotFoundError)(nil)
