@@ -107,7 +107,7 @@ func checkReleasedArtifacts(t *testing.T, s *Server) {
 		t.Errorf("the artifacts are %+v (%v)", verified, err)
 	}
 	// The output of build 1 goes with it; its input was a client's and stays.
-	if err := s.engine.Collect(ctx); err != nil {
+	if _, err := s.engine.Collect(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.database.RemoveBuilds(ctx, 1, time.Now()); err != nil {

@@ -364,9 +364,15 @@ func (s *soak) checkBuild(mark string, what kind, stdout, stderr, dir string) {
 	}
 }
 
-// settle waits until no build and no container is left.
+// settle waits until no build, no container and no session is left.
 func (s *soak) settle() {
 	s.t.Helper()
+	settled := false
+	defer func() {
+		if !settled {
+			s.server.Dump()
+		}
+	}()
 	realserver.Eventually(s.t, "nothing runs any more", func() error {
 		// Who was in a container keeps it for a while.
 		var held []api.Container
@@ -394,6 +400,7 @@ func (s *soak) settle() {
 		}
 		return nil
 	})
+	settled = true
 }
 
 // metric gives a number of the server's metrics.
