@@ -59,6 +59,9 @@ func (c *Client) transportError(ctx context.Context, err error, sending bool) er
 	}
 	var operation *net.OpError
 	dialed := errors.As(err, &operation) && operation.Op == "dial"
+	if !dialed && wasCut(err) {
+		c.met.CompareAndSwap(0, time.Now().UnixNano())
+	}
 	return &UnreachableError{URL: c.URL(), Reason: networkReason(err), Err: err, unsent: sending && dialed}
 }
 

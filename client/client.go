@@ -3,7 +3,8 @@
 //
 // It copes with a network that fails. A client that has heard from its server once
 // waits for it to come back, and takes up the event stream where it stopped; one
-// that never has fails at once. What it cannot cope with it returns as one of the
+// that never has fails at once, or soon, when a connection was made and cut: then there
+// is a server, or was one. What it cannot cope with it returns as one of the
 // errors of errors.go, whose texts are whole sentences for the person at the terminal.
 //
 // It takes nothing from a server on trust: headers, bodies and waiting are bounded,
@@ -21,6 +22,9 @@ import (
 	"sync/atomic"
 	"time"
 )
+
+// DefaultPatience is how long a server is waited for that has answered before.
+const DefaultPatience = 10 * time.Minute
 
 // DefaultTeam is the team of a client that names none.
 const DefaultTeam = "main"
@@ -40,7 +44,7 @@ type Options struct {
 	// TLS is how an https server is trusted; the zero value trusts whom the system trusts.
 	TLS TLS
 
-	// Patience is how long a server that has answered before may be away; 0 is ten minutes.
+	// Patience is how long a server that has answered before may be away; 0 is DefaultPatience.
 	Patience time.Duration
 	// Notify is told when the server goes away and when it is back. It may be nil. It is
 	// called from the goroutine of the call that waits.
@@ -64,7 +68,10 @@ type Client struct {
 	base    *url.URL // where requests go
 	socket  string   // the unix socket, "" for TCP
 	http    *http.Client
-	heard   *atomic.Bool // the server has answered once; shared by all teams' clients
+
+	// Of the server, and so shared by all teams' clients.
+	heard *atomic.Bool  // it has answered once
+	met   *atomic.Int64 // when it first cut a connection, in Unix nanoseconds; 0 for never
 }
 
 // New gives a client of the server that options name. It sends nothing yet.
@@ -73,7 +80,7 @@ func New(options Options) (*Client, error) {
 		options.Team = DefaultTeam
 	}
 	if options.Patience == 0 {
-		options.Patience = 10 * time.Minute
+		options.Patience = DefaultPatience
 	}
 	base, socket, err := parseURL(options.URL)
 	if err != nil {
@@ -92,6 +99,7 @@ func New(options Options) (*Client, error) {
 		base:    base,
 		socket:  socket,
 		heard:   new(atomic.Bool),
+		met:     new(atomic.Int64),
 		http: &http.Client{
 			Transport: tripper,
 			// A redirect would carry the token to wherever the server says.

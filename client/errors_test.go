@@ -253,6 +253,8 @@ func TestRequestsAreRepeated(t *testing.T) {
 		{"a server known before is waited for", gateway, get, true, true},
 		{"a connection that was cut", cut, get, true, true},
 		{"a server never heard of is not", gateway, get, false, false},
+		{"unless it has cut a connection, for a while", cut, get, false, true},
+		{"but what may have been done is not done twice there either", cut, post, false, false},
 		{"what may have been done is not done twice", gateway, post, true, false},
 		{"nor when the connection was cut", cut, post, true, false},
 		{"unless it has a name", cut, named, true, true},

@@ -88,7 +88,7 @@ func (f *follower) worthRepeating(err error) bool {
 	var refused *ServerError
 	switch {
 	case errors.As(err, &unreachable):
-		return f.client.heard.Load()
+		return f.client.expects()
 	case errors.As(err, &refused):
 		return f.client.heard.Load() && (refused.passing() || refused.turnedAway())
 	}

@@ -12,6 +12,20 @@ const (
 	maxDelay   = 3 * time.Second
 )
 
+// strangerPatience is how long a server may be away that has cut a connection and never
+// answered: one that was killed as it took the request is back by then. What cuts every
+// connection, as a tunnel with nothing at its other end, is not worth more.
+const strangerPatience = 15 * time.Second
+
+// expects reports whether a server that cannot be reached is expected to come back.
+func (c *Client) expects() bool {
+	if c.heard.Load() {
+		return true
+	}
+	met := c.met.Load()
+	return met != 0 && time.Since(time.Unix(0, met)) < strangerPatience
+}
+
 // outage is the time from losing a server to having it back. The zero value with a
 // client is ready; it is used by one goroutine.
 type outage struct {

@@ -88,7 +88,7 @@ func (c *Client) decode(ctx context.Context, response *http.Response, answer any
 	return nil
 }
 
-// persist runs attempt, and again while the server that answered before is away.
+// persist runs attempt, and again while a server is away that is expected back.
 func (c *Client) persist(ctx context.Context, r request, attempt func(context.Context) error) error {
 	outage := outage{client: c}
 	for {
@@ -97,7 +97,7 @@ func (c *Client) persist(ctx context.Context, r request, attempt func(context.Co
 			outage.over()
 			return nil
 		}
-		if !r.repeatable(err) || !c.heard.Load() {
+		if !r.repeatable(err) || !c.expects() {
 			return err
 		}
 		if err := outage.wait(ctx, err); err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"midge/runtime"
 	"midge/terminal"
 )
@@ -30,8 +32,8 @@ type client struct {
 	wake   chan struct{} // holds one when there may be something to send
 
 	session string
-	toolbox bool // the command is one of the worker's own
-	timeout time.Duration
+	toolbox bool          // the command is one of the worker's own
+	timeout time.Duration // how long the server may be out of reach
 
 	mu      sync.Mutex
 	control []frame // what is to be sent before anything else
@@ -41,6 +43,7 @@ func newClient(user *user) *client {
 	c := &client{
 		user: user, name: newID(), window: maxWindow,
 		out: newOutbox(), in: newInbox(), wake: make(chan struct{}, 1),
+		timeout: beginPatience,
 	}
 	if user.options.Terminal != nil {
 		c.window = terminalWindow
@@ -50,10 +53,11 @@ func newClient(user *user) *client {
 
 // run begins the session over a first connection and stays to its end.
 func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *connection) (Result, error) {
-	reply, err := c.begin(ctx, conn)
+	conn, reply, err := c.beginOver(ctx, conn)
 	if err != nil {
 		return Result{}, err
 	}
+	defer conn.socket.CloseNow()
 	c.session = reply.Session
 	c.timeout = time.Duration(reply.Timeout) * time.Second
 	c.in.begin(reply.Sequence)
@@ -83,6 +87,38 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 		return result, nil
 	}
 	return result, err
+}
+
+// beginPatience is how long a server may be away that was lost before the session began.
+const beginPatience = time.Minute
+
+// connect makes the first connection. A server that has been heard before is waited for.
+func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {
+	began := time.Now()
+	socket, err := c.options.Endpoint.connect(ctx)
+	var response *ResponseError
+	if err == nil || !c.options.Heard || ctx.Err() != nil || errors.As(err, &response) && response.permanent() {
+		return socket, err
+	}
+	return c.redial(ctx, began, func() bool { return false })
+}
+
+// beginOver begins the session over conn or, when that breaks, over others, and gives the
+// one that has it. What is asked for again the server knows by the client's name: it has
+// one session of it, however often its answer was lost.
+func (c *client) beginOver(ctx context.Context, conn *connection) (*connection, attachedReply, error) {
+	for lostAt := time.Now(); ; {
+		reply, err := c.begin(ctx, conn)
+		if err == nil || c.isOver(ctx, err) {
+			return conn, reply, err
+		}
+		conn.socket.CloseNow()
+		socket, err := c.redial(ctx, lostAt, func() bool { return false })
+		if err != nil {
+			return nil, attachedReply{}, err
+		}
+		conn = newConnection(socket)
+	}
 }
 
 // begin asks for the session, by the first of the commands that is there.

@@ -84,6 +84,8 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 				c.remark(c.line(fmt.Sprintf("reconnected after %v", lost)))
 			}
 			return nil, nil
+		case lost > c.timeout && c.session == "":
+			return nil, fmt.Errorf("the server was out of reach for %v, and no session has begun", lost)
 		case lost > c.timeout:
 			return nil, fmt.Errorf("the server was out of reach for %v, and keeps sessions for %v: this one is over", lost, c.timeout)
 		case lost > quietTime && !told:
@@ -105,6 +107,9 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 			var response *ResponseError
 			if errors.As(result.err, &response) && response.permanent() {
 				next.Stop()
+				if c.session == "" {
+					return nil, response
+				}
 				return nil, fmt.Errorf("go on with session %s: %w", c.session, response)
 			}
 			select {

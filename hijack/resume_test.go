@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"midge/api"
 )
@@ -115,6 +120,49 @@ func TestCommandThatEndsMeanwhile(t *testing.T) {
 	server.forgotten()
 	if ends := len(server.observer.ended); ends != 1 {
 		t.Errorf("the observer was told of %d ends, want 1", ends)
+	}
+}
+
+// TestServerThatIsKilledAsASessionBegins starts the command and is gone before it has said
+// so: who asks again has that session, and no other.
+func TestServerThatIsKilledAsASessionBegins(t *testing.T) {
+	server := newServer(t, Config{})
+	var asked atomic.Int32
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch asked.Add(1) {
+		case 1: // killed before
+			panic(http.ErrAbortHandler)
+		case 2: // being shut down
+			http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
+		case 3:
+			socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Subprotocol}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer socket.CloseNow()
+			start, err := newConnection(socket).receive()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn := server.dialFrames()
+			send(t, conn, start)
+			receive(t, conn, frameAttached)
+			conn.socket.CloseNow()
+		default:
+			server.ServeHTTP(w, r)
+		}
+	}))
+	defer front.Close()
+	run := begin(t, Options{Endpoint: Endpoint{URL: front.URL}, Heard: true, Processes: script("read line; echo $line; exit 5"), Stdin: strings.NewReader("once\n")})
+	run.exits(5)
+	if got := run.stdout.String(); got != "once\n" {
+		t.Errorf("stdout is %q", got)
+	}
+	server.forgotten()
+	if began := len(server.observer.began); began != 1 {
+		t.Errorf("%d sessions began, want 1", began)
 	}
 }
 

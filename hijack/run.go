@@ -20,6 +20,9 @@ import (
 // Options say what session Run joins the user to, and how.
 type Options struct {
 	Endpoint Endpoint
+	// Heard tells that the server has answered before. Then it is waited for, a minute at
+	// the most, when it cannot be reached for the first connection.
+	Heard bool
 
 	// Processes are the commands to run, each if nothing is at the path of the one
 	// before. Run sets TTY by Terminal.
@@ -75,7 +78,7 @@ func (e *SignalError) Error() string {
 
 // Run begins a session, or attaches to one, and stays until its command has ended or
 // the user detaches. A connection that is lost is made again for as long as the
-// server keeps the session. The terminal is as it was before when Run returns.
+// server keeps the session, and for a minute when that has not begun. The terminal is as it was before when Run returns.
 //
 // What the server says against the session is an *Error, an answer that is no
 // session a *ResponseError. Cancelling ctx detaches.
@@ -94,18 +97,18 @@ func Run(ctx context.Context, options Options) (result Result, err error) {
 			return Result{}, err
 		}
 	}
-	socket, err := options.Endpoint.connect(ctx)
+	user := newUser(options)
+	client := newClient(user)
+	socket, err := client.connect(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer socket.CloseNow()
-	user := newUser(options)
 	// Before the terminal is changed: no signal may end us then.
 	var stop func()
 	user.signals, stop = watchSignals()
 	defer stop()
 	defer user.restore()
-	client := newClient(user)
 	if socket.Subprotocol() != Subprotocol {
 		return client.runFly(ctx, cancel, socket)
 	}

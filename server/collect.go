@@ -9,6 +9,7 @@ import (
 
 	"midge/api"
 	"midge/runtime"
+	"midge/server/state"
 )
 
 const (
@@ -31,7 +32,7 @@ func (s *Server) collections() []collection {
 		{partBuildCollection, s.collectBuilds},
 		{partLeftoverCollection, s.collectLeftovers},
 		{partTokenCollection, s.collectTokens},
-		{partVolumeCollection, (&volumeCollection{workers: s.pool.Workers()}).collect},
+		{partVolumeCollection, s.collectVolumes},
 	}
 }
 
@@ -75,7 +76,7 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 	defer s.collecting.RUnlock()
 	expired, err := 0, error(nil)
 	if ttl := s.config.ArtifactTTL; ttl > 0 {
-		if expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl)); err != nil {
+		if expired, err = s.database.ExpireArtifacts(ctx, time.Now().Add(-ttl), s.outlived()); err != nil {
 			err = fmt.Errorf("forget expired artifacts: %w", err)
 		}
 	}
@@ -93,6 +94,9 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 	}, errors.Join(err, collectErr)
 }
 
+// outlived is when a build must have finished for its grace to be over.
+func (s *Server) outlived() time.Time { return time.Now().Add(-s.config.BuildGrace) }
+
 // collectBuilds removes builds beyond those that are kept, and the logs and spans of
 // builds that are gone, also those that a crash has left or that came late.
 func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
@@ -103,7 +107,7 @@ func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
 	removed := 0
 	if s.config.KeepBuilds > 0 {
 		var err error
-		if removed, err = s.database.RemoveBuilds(ctx, s.config.KeepBuilds); err != nil {
+		if removed, err = s.database.RemoveBuilds(ctx, s.config.KeepBuilds, s.outlived()); err != nil {
 			return nil, fmt.Errorf("remove builds that are not to be kept: %w", err)
 		}
 	}
@@ -180,16 +184,12 @@ func (s *Server) collectLeftovers(ctx context.Context) (partValues, error) {
 	return partValues{"removed": float64(removed)}, errors.Join(errs...)
 }
 
-// volumeCollection removes volumes of containers that are gone.
-type volumeCollection struct {
-	workers []runtime.Worker
-}
-
-func (c *volumeCollection) collect(ctx context.Context) (partValues, error) {
+// collectVolumes removes volumes of containers that are gone.
+func (s *Server) collectVolumes(ctx context.Context) (partValues, error) {
 	there, removed := 0, 0
 	var errs []error
-	for _, worker := range c.workers {
-		volumes, n, err := removeOrphans(ctx, worker)
+	for _, worker := range s.pool.Workers() {
+		volumes, n, err := s.removeOrphans(ctx, worker)
 		there, removed = there+volumes, removed+n
 		if err != nil {
 			errs = append(errs, fmt.Errorf("remove volumes of worker %s that nobody needs: %w", worker.Name(), err))
@@ -199,24 +199,19 @@ func (c *volumeCollection) collect(ctx context.Context) (partValues, error) {
 }
 
 // removeOrphans removes the volumes whose container is gone, and says how many volumes
-// there are and how many of them were removed. Volumes are listed before containers
-// are: a container is there before its volumes.
-func removeOrphans(ctx context.Context, worker runtime.Worker) (there, removed int, err error) {
+// there are and how many of them were removed.
+func (s *Server) removeOrphans(ctx context.Context, worker runtime.Worker) (there, removed int, err error) {
 	volumes, err := worker.Volumes(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	handles, err := worker.Containers(ctx)
+	owned, err := s.containersOf(ctx, worker)
 	if err != nil {
 		return 0, 0, err
 	}
-	containers := make(map[string]bool, len(handles))
-	for _, handle := range handles {
-		containers[handle] = true
-	}
 	var errs []error
 	for _, volume := range volumes {
-		if volume.ContainerHandle == "" || containers[volume.ContainerHandle] {
+		if volume.ContainerHandle == "" || owned[volume.ContainerHandle] {
 			continue
 		}
 		found, err := worker.LookupVolume(ctx, volume.Handle)
@@ -233,4 +228,27 @@ func removeOrphans(ctx context.Context, worker runtime.Worker) (there, removed i
 		removed++
 	}
 	return len(volumes) - removed, removed, errors.Join(errs...)
+}
+
+// containersOf gives the containers that volumes listed before may be of: those that are
+// on the worker, and those with a row. One that a killed server has half made is not on the
+// worker for a moment while it is made anew, and its new volumes are called as the old ones
+// were; but its row is there from before it was made first until it is gone.
+func (s *Server) containersOf(ctx context.Context, worker runtime.Worker) (map[string]bool, error) {
+	handles, err := worker.Containers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.database.Containers(ctx, state.ContainerFilter{Worker: worker.Name()})
+	if err != nil {
+		return nil, err
+	}
+	owned := make(map[string]bool, len(handles)+len(rows))
+	for _, handle := range handles {
+		owned[handle] = true
+	}
+	for _, row := range rows {
+		owned[row.Handle] = true
+	}
+	return owned, nil
 }

@@ -65,7 +65,7 @@ func ingestFile(t *testing.T, s *Server, content string) (digest string) {
 
 func TestCollectRemovesBuildsBeyondThoseKept(t *testing.T) {
 	config := testConfig(shortDir(t))
-	config.KeepBuilds = 2
+	config.KeepBuilds, config.BuildGrace = 2, time.Nanosecond
 	s := mustNew(t, config)
 	ctx := t.Context()
 	traces, err := trace.OpenStore(t.TempDir(), s.log)
@@ -109,7 +109,7 @@ func TestCollectRemovesBuildsBeyondThoseKept(t *testing.T) {
 func TestCollectRemovesTheLogsOfBuildsThatAreGone(t *testing.T) {
 	s := mustNew(t, testConfig(shortDir(t)))
 	gone, stays := finishedBuild(t, s, "main"), finishedBuild(t, s, "main")
-	if _, err := s.database.RemoveBuilds(t.Context(), 1); err != nil {
+	if _, err := s.database.RemoveBuilds(t.Context(), 1, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	writeLog(t, s, stays+1) // a build that is made at this moment
@@ -173,39 +173,43 @@ func TestCollectExpiresArtifacts(t *testing.T) {
 	}
 }
 
-// hidingWorker does not tell of a container, as if that had been lost.
+// hidingWorker does not tell of some containers, as if they had been lost.
 type hidingWorker struct {
 	runtime.Worker
-	lost string
+	hidden []string
 }
 
 func (w *hidingWorker) Containers(ctx context.Context) ([]string, error) {
 	handles, err := w.Worker.Containers(ctx)
-	return slices.DeleteFunc(handles, func(handle string) bool { return handle == w.lost }), err
+	return slices.DeleteFunc(handles, func(handle string) bool { return slices.Contains(w.hidden, handle) }), err
 }
 
+// A container that is made anew after a killed server is not there for a moment.
 func TestCollectRemovesVolumesOfLostContainers(t *testing.T) {
-	worker := runtimetest.NewWorker(runtimetest.Config{})
+	worker := &hidingWorker{runtimetest.NewWorker(runtimetest.Config{}), []string{"lost", "made-anew"}}
+	config := testConfig(shortDir(t))
+	config.DestroyOnExit = true
+	config.OpenWorkers = func(context.Context, string) ([]runtime.Worker, func(), error) {
+		return []runtime.Worker{worker}, nil, nil
+	}
+	s := mustNew(t, config)
+	t.Cleanup(func() { worker.hidden = nil }) // before the server is shut down
 	ctx := t.Context()
-	for _, handle := range []string{"kept", "lost"} {
-		container, err := worker.FindOrCreateContainer(ctx, runtime.ContainerSpec{Handle: handle, Dir: "/work",
-			Image: runtime.ImageSpec{Host: true}, Outputs: []runtime.Output{{Path: "out"}}})
-		if err != nil {
+	for _, handle := range []string{"kept", "lost", "made-anew"} {
+		if _, err := worker.FindOrCreateContainer(ctx, runtime.ContainerSpec{Handle: handle, Dir: "/work",
+			Image: runtime.ImageSpec{Host: true}, Outputs: []runtime.Output{{Path: "out"}}}); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := container.Destroy(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
+	}
+	if err := s.database.SaveContainer(ctx, state.Container{Handle: "made-anew", Team: "main", Worker: worker.Name()}); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := worker.CreateVolume(ctx, "asked-for"); err != nil {
 		t.Fatal(err)
 	}
-	collection := volumeCollection{workers: []runtime.Worker{&hidingWorker{worker, "lost"}}}
-	values, err := collection.collect(ctx)
-	if err != nil || values["removed_volumes"] != 1 || values["volumes"] != 2 {
-		t.Errorf("got %v, %v; want that one of three volumes is removed", values, err)
+	values, err := s.collectVolumes(ctx)
+	if err != nil || values["removed_volumes"] != 1 || values["volumes"] != 3 {
+		t.Errorf("got %v, %v; want that one of four volumes is removed", values, err)
 	}
 	volumes, err := worker.Volumes(ctx)
 	if err != nil || slices.ContainsFunc(volumes, func(v runtime.VolumeInfo) bool { return v.ContainerHandle == "lost" }) {

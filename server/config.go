@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"midge/api"
+	"midge/client"
 	"midge/runtime"
 	"midge/trace/otlp"
 )
@@ -96,6 +97,10 @@ type Config struct {
 	// the artifacts they made; 0 is all. Older ones that are not finished, or whose
 	// containers are kept, stay as long as that is so.
 	KeepBuilds int
+	// BuildGrace is how long a build and its artifacts stay at least once it has finished:
+	// its client brings its outputs home then, and may have lost its way to the server; 0
+	// is ten minutes.
+	BuildGrace time.Duration
 	// ArtifactTTL is how long an artifact is kept that no running build and no
 	// container needs; 0 is for ever.
 	ArtifactTTL time.Duration
@@ -146,6 +151,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CollectInterval == 0 {
 		c.CollectInterval = defaultCollectInterval
+	}
+	if c.BuildGrace == 0 {
+		c.BuildGrace = client.DefaultPatience
 	}
 	if c.MaxHold == 0 {
 		c.MaxHold = defaultMaxHold

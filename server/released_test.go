@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"midge/api"
 	"midge/server/state"
@@ -106,10 +107,10 @@ func checkReleasedArtifacts(t *testing.T, s *Server) {
 		t.Errorf("the artifacts are %+v (%v)", verified, err)
 	}
 	// The output of build 1 goes with it; its input was a client's and stays.
-	if err := s.engine.Collect(ctx); err != nil {
+	if _, err := s.engine.Collect(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.database.RemoveBuilds(ctx, 1); err != nil {
+	if _, err := s.database.RemoveBuilds(ctx, 1, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	missing := (*state.NotFoundError)(nil)

@@ -248,8 +248,12 @@ func (s *Server) openEngine() {
 		KeepUnused:      s.config.KeepImages,
 		Finished:        s.metrics.finished,
 		WriteFailed:     s.writeFailed,
-		Collected: func(began time.Time, err error) {
-			s.parts.report(partContainerCollection, began, nil, err)
+		Collected: func(began time.Time, collected engine.Collected, err error) {
+			s.parts.report(partContainerCollection, began, partValues{
+				"containers":         float64(collected.Containers - collected.Removed),
+				"due_containers":     float64(collected.Due - collected.Removed),
+				"removed_containers": float64(collected.Removed),
+			}, err)
 		},
 		System: usage.OpenSystem(),
 		Logger: s.log,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"midge/client"
 	"midge/runtime"
 	"midge/runtime/kubernetes"
 	"midge/runtime/runc"
@@ -78,6 +79,7 @@ func (s *settings) addBuilds(flags *pflag.FlagSet) {
 	flags.DurationVar(&s.server.CollectGrace, "gc-grace", 5*time.Minute, "how long the container of a finished build is kept")
 	flags.DurationVar(&s.server.CollectInterval, "gc-interval", 30*time.Second, "how often containers are removed that nobody needs; everything else a twentieth as often")
 	flags.IntVar(&s.server.KeepBuilds, "keep-builds", 10_000, "`number` of builds of each team that are kept, with their logs, traces and artifacts; 0 for all")
+	flags.DurationVar(&s.server.BuildGrace, "build-grace", client.DefaultPatience, "how long a finished build is kept at least, for its client to bring its outputs home")
 	flags.DurationVar(&s.server.ArtifactTTL, "artifact-ttl", 7*24*time.Hour, "how long an artifact is kept that no running build and no container needs; 0 for ever")
 	flags.DurationVar(&s.server.HoldFailed, "hold-failed", time.Hour, "how long the container of a task that did not succeed is kept")
 	flags.DurationVar(&s.server.MaxHold, "max-hold", 7*24*time.Hour, "how long a container is held at most when somebody asks for that")

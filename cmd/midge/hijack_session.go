@@ -28,6 +28,7 @@ type hijackSession struct {
 
 func newHijackSession(p *program, c *client.Client, options hijack.Options) *hijackSession {
 	s := &hijackSession{program: p, client: c, options: options}
+	s.options.Heard = true // it has told of the container
 	s.options.Stdout, s.options.Stderr = p.stdout, p.stderr
 	switch {
 	case p.flags.json:

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"midge/runtime"
 	"midge/server/state"
 )
@@ -24,15 +26,32 @@ func (e *Engine) collectUntilEnd() {
 			return
 		}
 		began := time.Now()
-		err := e.Collect(e.hard)
+		collected, err := e.Collect(e.hard)
 		if e.hard.Err() != nil {
 			return
 		}
-		e.options.Collected(began, err)
+		e.options.Collected(began, collected, err)
 		if err != nil {
 			e.options.Logger.Error("what is no longer needed cannot be removed", "error", err)
 		}
 	}
+}
+
+const (
+	// destroyers is how many containers are destroyed at once. Each takes most of its time
+	// waiting: one after the other, on a busy machine, they would be outrun by those that end.
+	destroyers = 8
+	// collectTime is after how long a run of Collect begins with no other container, so that
+	// it is seen to go on: the next run does.
+	collectTime = 20 * time.Second
+)
+
+// Collected is what a run of Collect has found and done.
+type Collected struct {
+	// Containers is how many have a row, those included that were removed.
+	Containers int
+	// Due is how many of them nobody needs any more, and Removed how many of these are gone.
+	Due, Removed int
 }
 
 // Collect removes containers whose build has finished, after their grace and
@@ -40,19 +59,22 @@ func (e *Engine) collectUntilEnd() {
 // copies of artifacts that nobody has wanted there for as long as a container stays,
 // and what else workers keep and nobody has used for KeepUnused.
 // It goes on after an error and gives all of them.
-func (e *Engine) Collect(ctx context.Context) error {
+func (e *Engine) Collect(ctx context.Context) (Collected, error) {
 	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{})
 	if err != nil {
-		return fmt.Errorf("list the containers of all builds: %w", err)
+		return Collected{}, fmt.Errorf("list the containers of all builds: %w", err)
 	}
 	var errs []error
+	var due []state.Container
 	for _, row := range rows {
-		due, err := e.due(ctx, row)
-		if err == nil && due {
-			err = e.destroy(ctx, row)
+		isDue, err := e.due(ctx, row)
+		if isDue {
+			due = append(due, row)
 		}
 		errs = append(errs, err)
 	}
+	removed, err := e.destroyAll(ctx, due)
+	errs = append(errs, err)
 	for _, worker := range e.options.Workers.Workers() {
 		errs = append(errs, e.collectWorker(ctx, worker))
 		if collector, ok := worker.(runtime.Collector); ok {
@@ -60,7 +82,30 @@ func (e *Engine) Collect(ctx context.Context) error {
 		}
 	}
 	errs = append(errs, e.collectCopies(ctx))
-	return errors.Join(errs...)
+	return Collected{Containers: len(rows), Due: len(due), Removed: removed}, errors.Join(errs...)
+}
+
+// destroyAll destroys containers, some at once, and says how many are gone.
+func (e *Engine) destroyAll(ctx context.Context, due []state.Container) (removed int, err error) {
+	began := time.Now()
+	errs, gone := make([]error, len(due)), make([]bool, len(due))
+	var group errgroup.Group
+	group.SetLimit(destroyers)
+	for i, row := range due {
+		group.Go(func() error {
+			if time.Since(began) < e.collectTime {
+				gone[i], errs[i] = e.destroy(ctx, row)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // each error is in its place
+	for _, one := range gone {
+		if one {
+			removed++
+		}
+	}
+	return removed, errors.Join(errs...)
 }
 
 // due reports whether nobody needs a container any more.
@@ -76,20 +121,21 @@ func (e *Engine) due(ctx context.Context, row state.Container) (bool, error) {
 	return len(builds) == 0 || builds[0].Status.Finished(), nil
 }
 
-// destroy removes a container and then its row. The row is marked first, so that
-// nobody goes into a container that is about to be gone.
-func (e *Engine) destroy(ctx context.Context, row state.Container) error {
+// destroy removes a container and then its row, unless it is no longer due. The row is
+// marked first, so that nobody goes into a container that is about to be gone.
+func (e *Engine) destroy(ctx context.Context, row state.Container) (gone bool, err error) {
 	marked, err := e.markDestroying(ctx, row.Handle)
 	if err != nil || !marked {
-		return err
+		return false, err
 	}
 	// When its worker comes back the container is one that no row names.
 	if worker, ok := e.options.Workers.Worker(row.Worker); ok {
 		if err := destroyOn(ctx, worker, row.Handle); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return e.write(func() error { return e.options.State.RemoveContainer(ctx, row.Handle, whyGone(row)) })
+	err = e.write(func() error { return e.options.State.RemoveContainer(ctx, row.Handle, whyGone(row)) })
+	return err == nil, err
 }
 
 // markDestroying reports false for a container that is no longer due.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 func (s *server) collect() {
 	s.t.Helper()
-	if err := s.engine.Collect(s.t.Context()); err != nil {
+	if _, err := s.engine.Collect(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -97,7 +98,7 @@ func TestCollectGoesOnWhereOneHasEnded(t *testing.T) {
 				s.engine.end(errCrash)
 			}
 		}
-		if err := s.engine.Collect(s.engine.hard); nth > 0 && !errors.Is(err, errCrash) {
+		if _, err := s.engine.Collect(s.engine.hard); nth > 0 && !errors.Is(err, errCrash) {
 			t.Errorf("got %v", err)
 		}
 		s.stop()
@@ -138,6 +139,57 @@ func (c *tellingContainer) Destroy(ctx context.Context) error {
 	err := c.Container.Destroy(ctx)
 	c.destroyed <- c.Handle()
 	return err
+}
+
+// togetherWorker destroys no container before two are to be destroyed.
+type togetherWorker struct {
+	runtime.Worker
+	arrived sync.WaitGroup
+}
+
+func (w *togetherWorker) LookupContainer(ctx context.Context, handle string) (runtime.Container, error) {
+	container, err := w.Worker.LookupContainer(ctx, handle)
+	return &togetherContainer{container, w}, err
+}
+
+type togetherContainer struct {
+	runtime.Container
+	worker *togetherWorker
+}
+
+func (c *togetherContainer) Destroy(ctx context.Context) error {
+	c.worker.arrived.Done()
+	c.worker.arrived.Wait()
+	return c.Container.Destroy(ctx)
+}
+
+func TestCollectDestroysSomeAtOnce(t *testing.T) {
+	worker := &togetherWorker{Worker: runtimetest.NewWorker(runtimetest.Config{})}
+	worker.arrived.Add(2)
+	s := newServer(t, worker)
+	s.start()
+	s.run(good)
+	s.run(good)
+	collected, err := s.engine.Collect(t.Context())
+	if want := (Collected{Containers: 2, Due: 2, Removed: 2}); err != nil || collected != want {
+		t.Errorf("it collected %+v (%v), want %+v", collected, err, want)
+	}
+	s.checkContainers()
+}
+
+func TestCollectLeavesToTheNextRunWhatTakesTooLong(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	build, _ := s.run(good)
+	s.engine.collectTime = 0
+	collected, err := s.engine.Collect(t.Context())
+	if want := (Collected{Containers: 1, Due: 1}); err != nil || collected != want {
+		t.Errorf("it collected %+v (%v), want %+v", collected, err, want)
+	}
+	s.checkContainers(build.ID)
+	s.engine.collectTime = collectTime
+	s.collect()
+	s.checkContainers()
 }
 
 func TestCollectRunsByItself(t *testing.T) {

@@ -72,7 +72,7 @@ type Options struct {
 	// by the engine itself, and WriteFailed of an end of a build that could not be
 	// written, which is tried again; nil if nobody is to be. They must not wait.
 	Finished    func(build api.Build)
-	Collected   func(began time.Time, err error)
+	Collected   func(began time.Time, collected Collected, err error)
 	WriteFailed func(err error)
 	// System is the machine of the workers, which is sampled while builds run; nil is not.
 	System *usage.System
@@ -99,6 +99,9 @@ type Engine struct {
 	// rows serialises changes of a container's row, which are made by reading it first.
 	rows sync.Mutex
 
+	// collectTime is the constant of that name, but for tests.
+	collectTime time.Duration
+
 	// beforeWrite is called before each write to the state or a log. Tests end the
 	// engine there.
 	beforeWrite func()
@@ -116,7 +119,7 @@ func New(options Options) *Engine {
 		options.Finished = func(api.Build) {}
 	}
 	if options.Collected == nil {
-		options.Collected = func(time.Time, error) {}
+		options.Collected = func(time.Time, Collected, error) {}
 	}
 	if options.WriteFailed == nil {
 		options.WriteFailed = func(error) {}
@@ -126,6 +129,7 @@ func New(options Options) *Engine {
 		turns:       turns{limit: options.MaxActiveBuilds},
 		copies:      newCopies(),
 		builds:      make(map[int]*build),
+		collectTime: collectTime,
 		beforeWrite: func() {},
 	}
 	e.hard, e.end = context.WithCancelCause(context.Background())

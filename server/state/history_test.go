@@ -65,7 +65,7 @@ func wantBuilds(t *testing.T, db *Database, want ...int) {
 
 func removeBuilds(t *testing.T, db *Database, keep, want int) {
 	t.Helper()
-	if got, err := db.RemoveBuilds(t.Context(), keep); err != nil || got != want {
+	if got, err := db.RemoveBuilds(t.Context(), keep, time.Now()); err != nil || got != want {
 		t.Errorf("it removed %d builds (%v), want %d", got, err, want)
 	}
 }
@@ -104,6 +104,35 @@ func TestRemoveBuildsKeepsTheNewestOfEachTeam(t *testing.T) {
 	if next := finishedBuild(t, db, "main"); next <= second {
 		t.Errorf("the next build is %d", next)
 	}
+}
+
+// Who is to bring home what a build has made has time for that.
+func TestRemoveBuildsKeepsWhatHasJustFinished(t *testing.T) {
+	db := openTest(t)
+	ended := time.Unix(1000, 0)
+	build := createBuild(t, db, "main")
+	made := createArtifact(t, db, api.Artifact{Digest: "d", BuildID: build.ID, CreatedAt: 1})
+	if _, err := db.FinishBuild(t.Context(), build.ID, api.StatusFailed, ended); err != nil {
+		t.Fatal(err)
+	}
+	newest := finishedBuild(t, db, "main")
+	for _, test := range []struct {
+		finished time.Time
+		want     int
+	}{{ended.Add(-time.Second), 0}, {ended, 1}} {
+		if got, err := db.ExpireArtifacts(t.Context(), ended, test.finished); err != nil || got != test.want {
+			t.Errorf("of builds that have finished by %v, %d artifacts have expired (%v), want %d", test.finished, got, err, test.want)
+		}
+		if got, err := db.RemoveBuilds(t.Context(), 1, test.finished); err != nil || got != test.want {
+			t.Errorf("of those that have finished by %v it removed %d builds (%v), want %d", test.finished, got, err, test.want)
+		}
+		if test.want == 0 {
+			wantBuilds(t, db, build.ID, newest)
+			wantArtifacts(t, db, made)
+		}
+	}
+	wantBuilds(t, db, newest)
+	wantArtifacts(t, db)
 }
 
 func TestRemoveBuildsInBatches(t *testing.T) {
@@ -154,7 +183,7 @@ func TestExpireArtifacts(t *testing.T) {
 	}
 	expire := func(want int) {
 		t.Helper()
-		if got, err := db.ExpireArtifacts(ctx, time.Unix(100, 0)); err != nil || got != want {
+		if got, err := db.ExpireArtifacts(ctx, time.Unix(100, 0), time.Now()); err != nil || got != want {
 			t.Errorf("%d artifacts have expired (%v), want %d", got, err, want)
 		}
 	}

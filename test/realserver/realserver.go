@@ -165,6 +165,17 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
+// Dump ends the server and has it log what each of its goroutines does, for who wants to
+// know why it does not do something.
+func (s *Server) Dump() {
+	s.t.Helper()
+	if err := s.process.Process.Signal(syscall.SIGQUIT); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.exited
+	s.t.Logf("the server's log:\n%s", s.log.String())
+}
+
 // Stop ends the server as an operator does, unless it has ended.
 func (s *Server) Stop() {
 	s.t.Helper()

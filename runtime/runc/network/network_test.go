@@ -331,6 +331,72 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+// An address that is being given out has a file with nothing in it for a moment, which is
+// not looked into; and one that a killed plugin has left so is given back.
+func TestAddressesThatAreBeingNoted(t *testing.T) {
+	newWorld(t)
+	options := testOptions(t)
+	options.Ready = 0
+	pool := openPool(t, options)
+	take(t, pool) // which makes the directory
+	half := filepath.Join(options.StateDir, options.Bridge, options.gateway().Next().Next().Next().String())
+	if err := os.WriteFile(half, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inUse := func() (map[string]bool, error) { return nil, nil }
+	if n, err := pool.Collect(t.Context(), inUse); err != nil || n != 0 {
+		t.Errorf("it gave back %d addresses (%v), want none of those that are known", n, err)
+	}
+	if _, err := os.Lstat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the address that nobody has is still noted (%v)", err)
+	}
+	unlock, err := options.lockNotes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan error, 1)
+	go func() {
+		namespace, err := pool.Take(context.Background())
+		if err == nil {
+			err = namespace.Release(context.Background())
+		}
+		taken <- err
+	}()
+	for !awaitsLock(t, filepath.Join(options.StateDir, options.Bridge, "lock")) {
+		select {
+		case err := <-taken:
+			t.Fatalf("an address was noted while the notes were locked (%v)", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-taken; err != nil {
+		t.Error(err)
+	}
+}
+
+// awaitsLock tells whether a process waits for the lock of a file.
+func awaitsLock(t *testing.T, path string) bool {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode := fmt.Sprintf(":%d ", info.Sys().(*syscall.Stat_t).Ino)
+	for line := range strings.Lines(string(locks)) {
+		if strings.Contains(line, "->") && strings.Contains(line, inode) {
+			return true
+		}
+	}
+	return false
+}
+
 // Where the machine's name server listens on its loopback, containers ask it through the gateway.
 func TestNameServerOnLoopback(t *testing.T) {
 	newWorld(t)

@@ -28,6 +28,7 @@ import (
 	"github.com/containerd/go-cni"
 	"github.com/sasha-s/go-deadlock"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"midge/trace"
 )
@@ -241,12 +242,18 @@ func (p *Pool) Collect(ctx context.Context, inUse func() (map[string]bool, error
 }
 
 // noted gives the ids to which addresses are noted as given. host-local keeps a
-// file for each address, with the id on its first line.
+// file for each address, with the id on its first line. One without an id was left
+// by a plugin that was killed before it wrote that, and is removed.
 func (o Options) noted() ([]string, error) {
-	files, err := os.ReadDir(filepath.Join(o.StateDir, o.Bridge))
+	unlock, err := o.lockNotes()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	files, err := os.ReadDir(filepath.Join(o.StateDir, o.Bridge))
 	if err != nil {
 		return nil, err
 	}
@@ -255,17 +262,35 @@ func (o Options) noted() ([]string, error) {
 		if _, err := netip.ParseAddr(file.Name()); err != nil {
 			continue // its lock, and the address given last
 		}
-		text, err := os.ReadFile(filepath.Join(o.StateDir, o.Bridge, file.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		name := filepath.Join(o.StateDir, o.Bridge, file.Name())
+		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		id, _, _ := strings.Cut(string(text), "\n")
-		ids = append(ids, strings.TrimSpace(id))
+		first, _, _ := strings.Cut(string(text), "\n")
+		id := strings.TrimSpace(first)
+		if id == "" {
+			if err := os.Remove(name); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		ids = append(ids, id)
 	}
 	return ids, nil
+}
+
+// lockNotes has no plugin note an address, or strike one out, until unlock is called: by
+// the lock that host-local takes itself.
+func (o Options) lockNotes() (unlock func() error, err error) {
+	file, err := os.OpenFile(filepath.Join(o.StateDir, o.Bridge, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(os.NewSyscallError("flock", err), file.Close())
+	}
+	return file.Close, nil
 }
 
 // Close ends the making of namespaces and releases those that nobody took. Those
