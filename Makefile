@@ -2,8 +2,12 @@
 
 GO        ?= go
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-BUILDFLAGS = -trimpath -ldflags '-s -w -X midge/api.Version=$(VERSION)'
+BUILDFLAGS = -ldflags '-s -w -X midge/api.Version=$(VERSION)'
+# One way of building for all that is built, programs and what the tests build: each package
+# is compiled once, and once more for the race detector.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 SUDO       = $(if $(filter 0,$(shell id -u)),,sudo)
+ROOT       = $(SUDO) env "PATH=$$PATH" "GOFLAGS=$$GOFLAGS"
 
 .PHONY: run test test-kubernetes test-on-cluster cluster check bench bench-kubernetes chaos soak build completions manual dist deps deps-run deps-kubernetes fuzz install clean
 
@@ -15,12 +19,12 @@ run: deps-run build
 # and each fuzz target for a second. The packages that take longest begin first, and the others
 # run beside them.
 test: deps build check
-	$(SUDO) env "PATH=$$PATH" $(GO) test -race -timeout 20m ./test/endtoend ./runtime/runc ./...
+	$(ROOT) $(GO) test -race -timeout 20m ./test/endtoend ./runtime/runc ./...
 	$(MAKE) fuzz FUZZTIME=1s
 
 # The tests on a real cluster of one node, which is built the first time: test/cluster.
 test-kubernetes: deps deps-kubernetes cluster
-	$(SUDO) env "PATH=$$PATH" test/cluster/with.sh $(MAKE) test-on-cluster
+	$(ROOT) test/cluster/with.sh $(MAKE) test-on-cluster
 
 # The same on a cluster that is up, which MIDGE_TEST_CLUSTER names.
 test-on-cluster:
@@ -28,33 +32,32 @@ test-on-cluster:
 	$(GO) test -race -tags cluster -timeout 20m -run Kubernetes ./test/endtoend
 
 cluster:
-	@$(SUDO) env "PATH=$$PATH" test/cluster/build.sh >/dev/null
+	@$(ROOT) test/cluster/build.sh >/dev/null
 
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd: $$unformatted"; exit 1; }
-	$(GO) vet -tags cluster ./...
-	GOOS=darwin $(GO) vet ./cmd/midge
-	GOOS=windows $(GO) vet ./cmd/midge
-	$(GO) tool staticcheck -tags cluster ./...
+	CGO_ENABLED=0 $(GO) vet -tags cluster ./...
+	CGO_ENABLED=0 $(GO) run ./test/typecheck ./cmd/midge darwin windows
+	CGO_ENABLED=0 $(GO) tool staticcheck -tags cluster ./...
 
 # The budgets, as ratios in one run; see docs/benchmarks.md.
 bench: deps build
-	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench
+	$(ROOT) $(GO) run ./test/bench
 
 # What a cluster's pods cost beside bare ones; see docs/benchmarks.md.
 bench-kubernetes: deps deps-kubernetes build cluster
-	$(SUDO) env "PATH=$$PATH" $(GO) run ./test/bench -kubernetes
+	$(ROOT) $(GO) run ./test/bench -kubernetes
 
 # A server that is killed, and a disk that fails; see docs/reliability.md.
 chaos: deps
-	$(SUDO) env "PATH=$$PATH" $(GO) test ./test/chaos -count=1 -v -timeout 30m
+	$(ROOT) $(GO) test ./test/chaos -count=1 -v -timeout 30m
 
 # Many builds with aborts, hijacks and kills of the server, after which nothing is left
 # but what there was before; see docs/reliability.md.
 BUILDS ?= 2000
 SEED   ?= 1
 soak: deps
-	$(SUDO) env "PATH=$$PATH" $(GO) test ./test/soak -count=1 -v -timeout 6h -args -builds=$(BUILDS) -seed=$(SEED) -running=100
+	$(ROOT) $(GO) test ./test/soak -count=1 -v -timeout 6h -args -builds=$(BUILDS) -seed=$(SEED) -running=100
 
 build:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...

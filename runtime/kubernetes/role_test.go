@@ -28,13 +28,13 @@ import (
 
 	"midge/runtime"
 	"midge/runtime/kubernetes"
-	"midge/test/cluster"
+	"midge/test/source"
 )
 
 // deployedRole gives the role and its binding that deploy/kubernetes has.
 func deployedRole(t *testing.T) (rbacv1.Role, rbacv1.RoleBinding) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(cluster.Source(), "deploy/kubernetes/role.yaml"))
+	text, err := os.ReadFile(filepath.Join(source.Dir(), "deploy/kubernetes/role.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,9 @@ package cgroup2vm
 import (
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
+
+	"midge/test/source"
 )
 
 // Machine says what is to be found in the machine. It has busybox, and a disk of
@@ -33,7 +34,7 @@ func (m Machine) Run(t testing.TB, command ...string) string {
 	if m.Dir != "" {
 		args = append(args, "-C", m.Dir)
 	}
-	run := exec.CommandContext(t.Context(), filepath.Join(Source(), "test/cgroup2vm/run.sh"), append(append(args, "--"), command...)...)
+	run := exec.CommandContext(t.Context(), filepath.Join(source.Dir(), "test/cgroup2vm/run.sh"), append(append(args, "--"), command...)...)
 	output, err := run.CombinedOutput()
 	if err != nil {
 		t.Fatalf("in the machine %v: %v\n%s", command, err, output)
@@ -47,16 +48,10 @@ func BuildTest(t testing.TB, path string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), filepath.Base(path)+".test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, path)
-	build.Dir = Source()
+	build.Dir = source.Dir()
 	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the tests of %s: %v\n%s", path, err, output)
 	}
 	return program
-}
-
-// Source is the top directory of the source tree.
-func Source() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }

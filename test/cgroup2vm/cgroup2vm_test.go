@@ -4,12 +4,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"midge/test/source"
 )
 
 // The tests of usage that read real control groups pass on the unified hierarchy too.
 func TestUsageOnTheUnifiedHierarchy(t *testing.T) {
 	program := BuildTest(t, "./usage")
-	directory := filepath.Join(Source(), "usage")
+	directory := filepath.Join(source.Dir(), "usage")
 	machine := Machine{Files: []string{program}, Directories: []string{filepath.Join(directory, "testdata")}, Dir: directory}
 	output := machine.Run(t, program, "-test.v", "-test.run", "^Test(Real|Sample|System|Recent|Brief)", "-disk", "/disk")
 	for _, want := range []string{"--- PASS: TestRealCPU", "--- PASS: TestRealMemory", "--- PASS: TestRealDisk",

@@ -10,10 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"midge/test/source"
 )
 
 // A Cluster is one that runs. It has the images BusyBox and Agent.
@@ -76,7 +77,7 @@ func (c *Cluster) up(ctx context.Context) (err error) {
 // BuildAgent builds midge-agent, as what it is in an image.
 func BuildAgent(ctx context.Context, path string) error {
 	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/midge-agent")
-	build.Dir = Source()
+	build.Dir = source.Dir()
 	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build midge-agent: %w\n%s", err, output)
@@ -146,10 +147,4 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	return string(output), nil
 }
 
-func script(name string) string { return filepath.Join(Source(), "test/cluster", name) }
-
-// Source is the top directory of the source tree.
-func Source() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
-}
+func script(name string) string { return filepath.Join(source.Dir(), "test/cluster", name) }
