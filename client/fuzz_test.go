@@ -44,3 +44,20 @@ func FuzzTargetsFile(f *testing.F) {
 		}
 	})
 }
+
+// A URL that is taken for a server's gives a base for requests that has neither a user
+// nor a query, and no other scheme than HTTP's.
+func FuzzParseURL(f *testing.F) {
+	for _, text := range []string{"http://h:1/base/", "https://u:p@h?q#f", "unix:///run/midge.sock", "unix://h/x", "file:///etc/passwd", "http://", "http://[::1", "//h"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		base, socket, err := parseURL(text)
+		if err != nil {
+			return
+		}
+		if base.Host == "" || base.User != nil || base.RawQuery != "" || base.Scheme != "http" && base.Scheme != "https" || socket != "" && base.Host != "midge" {
+			t.Errorf("%q gave %+v and the socket %q", text, base, socket)
+		}
+	})
+}

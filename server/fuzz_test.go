@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -104,6 +105,19 @@ func FuzzRestore(f *testing.F) {
 		_ = Restore(bytes.NewReader(backup), filepath.Join(parent, "data"))
 		if there, err := filepath.Glob(filepath.Join(parent, "*")); err != nil || len(there) > 1 {
 			t.Errorf("there are %v (%v)", there, err)
+		}
+	})
+}
+
+// What a request asks for of a file is a part of it, or all.
+func FuzzRangeFrom(f *testing.F) {
+	for _, ranges := range []string{"bytes=3-", "bytes=-3", "bytes=3-5", "bytes=9223372036854775807-", "bytes=10-", "lines=1-", ""} {
+		f.Add(ranges, `"tag"`, int64(10))
+	}
+	f.Fuzz(func(t *testing.T, ranges, tag string, size int64) {
+		r := &http.Request{Header: http.Header{"Range": {ranges}, "If-Range": {tag}}}
+		if from := rangeFrom(r, `"tag"`, size); from != 0 && (from < 0 || from >= size || tag != `"tag"`) {
+			t.Errorf("%q of %d bytes begins at %d", ranges, size, from)
 		}
 	})
 }
