@@ -9,8 +9,6 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"midge/test/cluster"
 )
 
@@ -31,10 +29,6 @@ func TestMain(m *testing.M) {
 	status := m.Run()
 	if err := node.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	if err := goleak.Find(); err != nil && status == 0 {
-		fmt.Fprintln(os.Stderr, "after the tests:", err)
 		status = 1
 	}
 	os.Exit(status)
