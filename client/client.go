@@ -46,8 +46,8 @@ type Options struct {
 
 	// Patience is how long a server that has answered before may be away; 0 is DefaultPatience.
 	Patience time.Duration
-	// Notify is told when the server goes away and when it is back. It may be nil. It is
-	// called from the goroutine of the call that waits.
+	// Notify is told when the server goes away and when it is back, once however many calls
+	// wait for it. It may be nil. It is called from the goroutine of a call that waits.
 	Notify func(Notice)
 	// Wrap, if not nil, gives the transport that every request goes through.
 	Wrap func(http.RoundTripper) http.RoundTripper
@@ -70,14 +70,18 @@ type Client struct {
 	http    *http.Client
 
 	// Of the server, and so shared by all teams' clients.
-	heard *atomic.Bool  // it has answered once
-	met   *atomic.Int64 // when it first cut a connection, in Unix nanoseconds; 0 for never
+	heard   *atomic.Bool  // it has answered once
+	met     *atomic.Int64 // when it first cut a connection, in Unix nanoseconds; 0 for never
+	absence *absence
 }
 
 // New gives a client of the server that options name. It sends nothing yet.
 func New(options Options) (*Client, error) {
 	if options.Team == "" {
 		options.Team = DefaultTeam
+	}
+	if options.Notify == nil {
+		options.Notify = func(Notice) {}
 	}
 	if options.Patience == 0 {
 		options.Patience = DefaultPatience
@@ -100,6 +104,7 @@ func New(options Options) (*Client, error) {
 		socket:  socket,
 		heard:   new(atomic.Bool),
 		met:     new(atomic.Int64),
+		absence: new(absence),
 		http: &http.Client{
 			Transport: tripper,
 			// A redirect would carry the token to wherever the server says.

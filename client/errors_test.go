@@ -334,6 +334,52 @@ func TestAConnectionThatIsResetWhileIdle(t *testing.T) {
 	}
 }
 
+// Calls that wait for the same server at once say so once.
+func TestAnOutageIsToldOnce(t *testing.T) {
+	var away atomic.Bool
+	var waiting sync.WaitGroup // until each call has been turned away
+	server := quietServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() && r.Header.Get(api.RequestKeyHeader) != "" {
+			w.WriteHeader(http.StatusBadGateway)
+			waiting.Done()
+			waiting.Wait()
+			away.Store(false)
+			return
+		}
+		io.WriteString(w, `{"id":12}`)
+	}))
+	defer server.Close()
+	var mu sync.Mutex
+	var notices []Notice
+	c := testClient(t, server.URL, func(o *Options) {
+		o.Notify = func(n Notice) {
+			mu.Lock()
+			defer mu.Unlock()
+			notices = append(notices, n)
+		}
+	})
+	for range 2 {
+		if _, err := c.Build(t.Context(), 12); err != nil { // which is heard
+			t.Fatal(err)
+		}
+		const calls = 4
+		waiting.Add(calls)
+		away.Store(true)
+		var group sync.WaitGroup
+		for range calls {
+			group.Go(func() {
+				if err := c.WithTeam("other").AbortBuild(t.Context(), 12); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	if len(notices) != 4 || notices[0].Lost == nil || notices[1].Lost != nil || notices[2].Lost == nil || notices[3].Lost != nil {
+		t.Errorf("of two outages was told %+v", notices)
+	}
+}
+
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	handler, _ := flaky(1000, answer(502, "", ""))
 	server := quietServer(handler)

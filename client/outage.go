@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -26,6 +27,33 @@ func (c *Client) expects() bool {
 	return met != 0 && time.Since(time.Unix(0, met)) < strangerPatience
 }
 
+// absence is what the user was told of the server's being away. Several calls may wait for
+// it at once, and the user is told once. It is shared by all teams' clients.
+type absence struct {
+	mu   sync.Mutex
+	lost time.Time // since when; zero while it is there
+}
+
+// begin tells that the server is away, unless that was told.
+func (a *absence) begin(at time.Time, err error, notify func(Notice)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lost.IsZero() {
+		a.lost = at
+		notify(Notice{Lost: err})
+	}
+}
+
+// end tells that it is back, unless that was told.
+func (a *absence) end(notify func(Notice)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.lost.IsZero() {
+		notify(Notice{For: time.Since(a.lost)})
+	}
+	a.lost = time.Time{}
+}
+
 // outage is the time from losing a server to having it back. The zero value with a
 // client is ready; it is used by one goroutine.
 type outage struct {
@@ -43,11 +71,12 @@ func (o *outage) wait(ctx context.Context, err error) error {
 		o.began = now
 	}
 	if now.Sub(o.began) >= o.client.options.Patience {
+		o.client.absence.end(func(Notice) {}) // the error says it
 		return err
 	}
-	if !o.told && o.client.options.Notify != nil {
+	if !o.told {
 		o.told = true
-		o.client.options.Notify(Notice{Lost: err})
+		o.client.absence.begin(now, err, o.client.options.Notify)
 	}
 	timer := time.NewTimer(o.nextDelay(err))
 	defer timer.Stop()
@@ -73,7 +102,7 @@ func (o *outage) nextDelay(err error) time.Duration {
 // over ends the outage, if there is one.
 func (o *outage) over() {
 	if o.told {
-		o.client.options.Notify(Notice{For: time.Since(o.began)})
+		o.client.absence.end(o.client.options.Notify)
 	}
 	o.began, o.told = time.Time{}, false
 }

@@ -110,8 +110,12 @@ func (p *program) notify(notice client.Notice) {
 	default:
 		reason := "it is busy"
 		var unreachable *client.UnreachableError
-		if errors.As(notice.Lost, &unreachable) {
+		var refused *client.ServerError
+		switch {
+		case errors.As(notice.Lost, &unreachable):
 			reason = unreachable.Reason
+		case errors.As(notice.Lost, &refused) && refused.Message != "":
+			reason = refused.Message // as that one asks for too much, and when to try again
 		}
 		fmt.Fprintf(p.stderr, "waiting for the server (%s) ...", reason)
 	}

@@ -209,6 +209,7 @@ func (w *Worker) endHalfMade(ctx context.Context, dir string) error {
 
 // forget lets go of what a container that is gone had.
 func (w *Worker) forget(handle string) {
+	w.known.forget(handle)
 	w.mu.Lock()
 	client, releases := w.clients[handle], w.releases[handle]
 	delete(w.clients, handle)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"sync"
 
 	"midge/agent/record"
 	"midge/runtime"
@@ -66,10 +67,16 @@ func (w *Worker) readRecord(handle string) (containerRecord, error) {
 }
 
 func (w *Worker) writeRecord(r containerRecord) error {
-	return record.Write(filepath.Join(w.containerDir(r.Handle), recordFile), r)
+	if err := record.Write(filepath.Join(w.containerDir(r.Handle), recordFile), r); err != nil {
+		w.known.forget(r.Handle) // whichever is there now is read again
+		return err
+	}
+	w.known.keep(r)
+	return nil
 }
 
-// records reads the records of all containers that have one.
+// records gives the records of all containers that have one. It is asked for whenever a
+// volume goes, and reads from the disk only what this worker has not read or written.
 func (w *Worker) records() ([]containerRecord, error) {
 	handles, err := names(w.path("containers"))
 	if err != nil {
@@ -77,7 +84,7 @@ func (w *Worker) records() ([]containerRecord, error) {
 	}
 	var all []containerRecord
 	for _, handle := range handles {
-		r, err := w.readRecord(handle)
+		r, err := w.known.get(handle, w.readRecord)
 		if missing := (*runtime.NotFoundError)(nil); errors.As(err, &missing) {
 			continue
 		}
@@ -87,4 +94,56 @@ func (w *Worker) records() ([]containerRecord, error) {
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// knownRecords are records of containers as they are on the disk, by handle. The zero
+// value has none.
+type knownRecords struct {
+	mu      sync.Mutex
+	records map[string]containerRecord
+	changes int // how often one was written or forgotten
+}
+
+// get gives the record that is known, or else the one that read gives.
+func (k *knownRecords) get(handle string, read func(handle string) (containerRecord, error)) (containerRecord, error) {
+	k.mu.Lock()
+	r, known := k.records[handle]
+	changes := k.changes
+	k.mu.Unlock()
+	if known {
+		return r, nil
+	}
+	r, err := read(handle)
+	if err != nil {
+		return r, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	// What was written meanwhile is newer than what was read.
+	if k.changes == changes {
+		k.put(r)
+	}
+	return r, nil
+}
+
+// keep makes a record known that was written.
+func (k *knownRecords) keep(r containerRecord) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	k.put(r)
+}
+
+func (k *knownRecords) put(r containerRecord) {
+	if k.records == nil {
+		k.records = make(map[string]containerRecord)
+	}
+	k.records[r.Handle] = r
+}
+
+func (k *knownRecords) forget(handle string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	delete(k.records, handle)
 }

@@ -86,6 +86,7 @@ type Worker struct {
 	quotas        bool          // the state directory's file system has project quotas
 	newProject    sync.Mutex    // held while a project is chosen
 	caches        *cacheStore
+	known         knownRecords
 	changes       keyedMutex // by container handle
 	volumeChanges keyedMutex // by volume handle
 

@@ -10,7 +10,7 @@ import (
 )
 
 // A build counts to 100 000 while the server is killed twenty times, at random
-// instants. Its client sees every line once, and its exit status.
+// instants. Its client, and one that watches, see every line once, and its exit status.
 func TestServerIsKilledTwentyTimes(t *testing.T) {
 	s := realserver.Start(t, realserver.Options{})
 	task := s.Script("count", `
@@ -23,6 +23,7 @@ done
 exit 7`, "")
 	counting := execute(t, s, "-c", task)
 	counting.says("1000\n")
+	watching := begin(t, s, "watch", "-b", "1")
 	kills := 0
 	for ; kills < 20 && !strings.Contains(counting.output.String(), "\n100000\n"); kills++ {
 		// Somewhere in what the server does next.
@@ -38,12 +39,15 @@ exit 7`, "")
 		s.Start()
 	}
 	counting.want(7)
+	watching.want(7)
 	var want strings.Builder
 	for i := 1; i <= 100_000; i++ {
 		fmt.Fprintln(&want, i)
 	}
-	if got := counting.output.String(); got != want.String() {
-		t.Errorf("the log has %d bytes and ends in %q, want %d", len(got), got[max(0, len(got)-50):], want.Len())
+	for _, follower := range []*background{counting, watching} {
+		if got := follower.output.String(); got != want.String() {
+			t.Errorf("the log has %d bytes and ends in %q, want %d", len(got), got[max(0, len(got)-50):], want.Len())
+		}
 	}
 	if said := strings.Count(counting.stderr.String(), "lost"); said > 2*kills {
 		t.Errorf("the client says %d times that it was lost:\n%s", said, counting.stderr.String())

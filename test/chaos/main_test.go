@@ -66,7 +66,7 @@ func verify(t *testing.T, s *realserver.Server) {
 	realserver.Run(t, realserver.ServerCommand(t.Context(), "verify", "--data-dir", s.DataDir)).Want(t, 0, "all is well")
 }
 
-// background is an execute that runs beside others.
+// background is a command that runs beside others.
 type background struct {
 	t      *testing.T
 	output realserver.Output
@@ -77,8 +77,14 @@ type background struct {
 // execute begins to execute a task.
 func execute(t *testing.T, s *realserver.Server, args ...string) *background {
 	t.Helper()
+	return begin(t, s, append([]string{"execute"}, args...)...)
+}
+
+// begin begins a command.
+func begin(t *testing.T, s *realserver.Server, args ...string) *background {
+	t.Helper()
 	b := &background{t: t, status: make(chan int, 1)}
-	cmd := s.Command(t.Context(), append([]string{"execute"}, args...)...)
+	cmd := s.Command(t.Context(), args...)
 	cmd.Stdout, cmd.Stderr = &b.output, &b.stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -91,7 +97,7 @@ func execute(t *testing.T, s *realserver.Server, args ...string) *background {
 	return b
 }
 
-// says waits until the execute has printed a text.
+// says waits until the command has printed a text.
 func (b *background) says(text string) {
 	b.t.Helper()
 	realserver.Eventually(b.t, fmt.Sprintf("it says %q", text), func() error {

@@ -1,0 +1,77 @@
+package chaos
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"midge/test/realserver"
+)
+
+// The server is killed while files are on their way to it, and while they come back. The
+// commands wait for the next one, say so, and go on where they were.
+func TestServerIsKilledInTransfers(t *testing.T) {
+	s := realserver.Start(t, realserver.Options{})
+	const files, length = 24, 4 << 20
+	for i := range files {
+		random(t, s.Path(fmt.Sprintf("src/%d", i)), length)
+	}
+	push := begin(t, s, "artifacts", "push", s.Path("src"))
+	killWhenHalfIsThere(t, s, push, filepath.Join(s.DataDir, "artifacts"), files*length)
+	push.want(0)
+	id := strings.TrimSpace(push.output.String())
+	if said := strings.Count(push.stderr.String(), "waiting for the server"); said != 1 {
+		t.Errorf("it says %d times that it waits for the server: %s", said, push.stderr.String())
+	}
+
+	into := s.Path("dst")
+	pull := begin(t, s, "artifacts", "pull", id, into)
+	killWhenHalfIsThere(t, s, pull, s.Dir, files*length)
+	pull.want(0)
+	for i := range files {
+		name := fmt.Sprint(i)
+		sent, err := os.ReadFile(s.Path("src/" + name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(into, name)); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("file %s has come back with %d bytes (%v), other than what was sent", name, len(got), err)
+		}
+	}
+}
+
+// killWhenHalfIsThere kills the server, and starts another, when half of so many bytes more
+// are below a directory, and the command runs that brings them there.
+func killWhenHalfIsThere(t *testing.T, s *realserver.Server, command *background, dir string, bytes int64) {
+	t.Helper()
+	before := diskUse(t, dir)
+	busily(t, "half of it", func() bool { return diskUse(t, dir)-before > bytes/2 })
+	s.Kill()
+	if len(command.status) > 0 {
+		t.Fatalf("it ended before the server was killed: %s%s", command.output.String(), command.stderr.String())
+	}
+	s.Start()
+	command.says("waiting for the server")
+}
+
+// diskUse is how many bytes the files below a directory have.
+func diskUse(t *testing.T, dir string) (bytes int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil // what goes meanwhile takes nothing
+		}
+		if info, err := entry.Info(); err == nil {
+			bytes += info.Size()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
