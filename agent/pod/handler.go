@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"midge/agent"
 	"midge/agent/pid1"
+	"midge/artifacts"
 )
 
 // handler serves the requests of a Client. supervising is the context of what goes on
@@ -31,7 +33,7 @@ func (s *server) handler(supervising context.Context) http.Handler {
 	}
 	handle("GET /state", func(*http.Request) (any, error) {
 		ready, err := s.ready()
-		return State{Ready: ready}, err
+		return State{Ready: ready, User: os.Geteuid()}, err
 	})
 	handle("PUT /config", func(r *http.Request) (any, error) {
 		config, err := decode[Config](r.Context(), r.Body)
@@ -55,6 +57,8 @@ func (s *server) handler(supervising context.Context) http.Handler {
 	mux.HandleFunc("POST /processes/{id}/output", s.output)
 	mux.HandleFunc("GET /volumes/{number}", s.streamOut)
 	handle("POST /volumes/{number}", s.streamIn)
+	handle("POST /volumes/{number}/offer", s.offer)
+	mux.HandleFunc("POST /offers/{digest}"+artifacts.FetchPath, s.offered)
 	mux.HandleFunc("GET /files", s.filesOut)
 	handle("POST /files", s.filesIn)
 	handle("GET /files/list", s.listFiles)

@@ -22,10 +22,11 @@ type container struct {
 	pod     string
 	client  *pod.Client
 	volumes []volume
+	shares  bool // its pod has the cache
 }
 
 func (w *Worker) container(p *corev1.Pod) (*container, error) {
-	c := &container{worker: w, handle: p.Annotations[annotationContainer], pod: p.Name}
+	c := &container{worker: w, handle: p.Annotations[annotationContainer], pod: p.Name, shares: hasCache(p)}
 	if err := json.Unmarshal([]byte(p.Annotations[annotationVolumes]), &c.volumes); err != nil {
 		return nil, fmt.Errorf("pod %s does not say what its volumes are: %w", p.Name, err)
 	}
