@@ -289,6 +289,15 @@ func (f *front) exercise(t *testing.T, options kubernetes.Options) {
 	if !isNotFound(err) {
 		t.Errorf("Processes of a container that is gone gave %v", err)
 	}
+	ended := newContainer(t, again, newSpec("ended"))
+	process = begin(t, ended, "task", "echo begun; sleep 100000")
+	await(t, process, "begun")
+	p := podOf(t, options, "ended")
+	awaitLogged(t, p, "begun")
+	killFirst(t, p)
+	if got, err := outputFrom(t, process, 0); got != "begun\n" || err == nil {
+		t.Errorf("the output of a pod that has ended is %q, %v", got, err)
+	}
 }
 
 func isNotFound(err error) bool {
