@@ -149,11 +149,7 @@ func (c *Client) request(ctx context.Context, method, path string, body func() (
 				return nil, err
 			}
 		}
-		r, err := http.NewRequestWithContext(ctx, method, "http://pod"+path, content)
-		if err != nil {
-			return nil, err
-		}
-		response, err := conn.conn.RoundTrip(r)
+		response, err := ask(ctx, conn.conn.RoundTrip, method, "http://pod"+path, content)
 		if err == nil {
 			return checked(ctx, response)
 		}
@@ -348,11 +344,7 @@ func (c *Client) Quit(ctx context.Context) error {
 	if current.err != nil {
 		return nil
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://pod/quit", nil)
-	if err != nil {
-		return err
-	}
-	response, err := current.conn.RoundTrip(r)
+	response, err := ask(ctx, current.conn.RoundTrip, http.MethodPost, "http://pod/quit", nil)
 	if err != nil {
 		return err
 	}

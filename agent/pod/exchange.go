@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,24 +13,44 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"midge/artifacts/transfer"
 )
 
-// An Order says which trees a pod is to fetch and to send, by their content. The
-// server has a handler for each, by their place in Trees.
+// An Order says which trees a pod is to fetch and to send, by their content, and which
+// of its volumes are task caches. The server has a handler for each tree, by its place
+// in Trees.
 type Order struct {
 	Trees []Tree `json:"trees"`
 	// URL is where the handlers can be reached as well, without the stream: the tree
 	// at place 2 at URL/2. "" is nowhere.
 	URL string `json:"url,omitempty"`
-	// Objects is the directory of transfer.FetchOptions.Objects; "" is none.
-	Objects string `json:"objects,omitempty"`
+	// Cache is the directory that pods share; "" is none.
+	Cache string `json:"cache,omitempty"`
+	// Caches are taken from Cache and kept there.
+	Caches []TaskCache `json:"caches,omitempty"`
 	// Owner is whose files are made by root; 0 leaves them root's.
 	Owner int `json:"owner,omitempty"`
-	// Release has the init container end that holds the pod.
-	Release bool `json:"release,omitempty"`
+}
+
+// objects is the directory of transfer.FetchOptions.Objects.
+func (o Order) objects() string {
+	if o.Cache == "" {
+		return ""
+	}
+	return filepath.Join(o.Cache, objectsDir)
+}
+
+// give makes what was made in a volume by root its owner's.
+func (o Order) give(volume string) error {
+	if o.Owner == 0 || os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(volume, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, o.Owner, o.Owner)
+	})
 }
 
 // A Tree is fetched into a volume, or sent from it when it has no digest.
@@ -72,11 +91,7 @@ func exchangeTrees(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("ask what is to be done: %w", err)
 	}
-	report := e.follow(ctx, order)
-	if err := e.report(ctx, report); err != nil || report.Failed != "" || !order.Release {
-		return err
-	}
-	return release(dir) // with which this program ends, too
+	return e.report(ctx, e.follow(ctx, order))
 }
 
 // An exchange is the pod's end of one.
@@ -89,11 +104,7 @@ type exchange struct {
 const streamServer = "http://server"
 
 func (e *exchange) order(ctx context.Context) (Order, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, streamServer+orderPath, nil)
-	if err != nil {
-		return Order{}, err
-	}
-	response, err := e.stream.Do(r)
+	response, err := ask(ctx, e.stream.Do, http.MethodGet, streamServer+orderPath, nil)
 	if err != nil {
 		return Order{}, err
 	}
@@ -106,11 +117,7 @@ func (e *exchange) report(ctx context.Context, report Report) error {
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, streamServer+reportPath, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	response, err := e.stream.Do(r)
+	response, err := ask(ctx, e.stream.Do, http.MethodPost, streamServer+reportPath, bytes.NewReader(text))
 	if err != nil {
 		return fmt.Errorf("report what was done: %w", err)
 	}
@@ -126,6 +133,10 @@ func (e *exchange) follow(ctx context.Context, order Order) (report Report) {
 		} else {
 			client, base = http.DefaultClient, order.URL+"/"
 		}
+	}
+	if err := e.taskCaches(ctx, order); err != nil {
+		report.Failed = err.Error()
+		return report
 	}
 	for i, tree := range order.Trees {
 		// One that is cut is begun again by the server, which knows whether that is of use.
@@ -145,11 +156,7 @@ func (e *exchange) follow(ctx context.Context, order Order) (report Report) {
 func reach(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := ask(ctx, http.DefaultClient.Do, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
@@ -164,51 +171,13 @@ func reach(ctx context.Context, url string) error {
 func (e *exchange) tree(ctx context.Context, remote *transfer.Remote, tree Tree, order Order) (digest string, moved int64, err error) {
 	dir := filepath.Join(e.dir, VolumeDir(tree.Volume))
 	if tree.Digest == "" {
-		receipt, _, err := transfer.Send(ctx, remote, dir, transfer.SendOptions{IncludeIgnored: true, IncludeGit: true})
+		options := transfer.SendOptions{IncludeIgnored: true, IncludeGit: true, Objects: order.objects()}
+		receipt, _, err := transfer.Send(ctx, remote, dir, options)
 		return receipt.Digest, receipt.SentCompressed, err
 	}
-	receipt, err := transfer.Fetch(ctx, remote, tree.Digest, dir, transfer.FetchOptions{Delete: true, Objects: order.Objects})
-	if err == nil && order.Owner != 0 && os.Geteuid() == 0 {
-		err = give(dir, order.Owner)
+	receipt, err := transfer.Fetch(ctx, remote, tree.Digest, dir, transfer.FetchOptions{Delete: true, Objects: order.objects()})
+	if err == nil {
+		err = order.give(dir)
 	}
 	return tree.Digest, receipt.FetchedCompressed, err
-}
-
-// give makes a tree a user's.
-func give(dir string, owner int) error {
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, owner, owner)
-	})
-}
-
-// holdFile is a named pipe in the directory that the modes share: who holds the pod
-// waits for somebody to open it.
-const holdFile = "hold"
-
-// Hold keeps the pod from starting until an exchange releases it.
-func Hold(dir string) error {
-	path := filepath.Join(dir, holdFile)
-	if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("hold the pod: %w", err)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("hold the pod: %w", err)
-	}
-	return errors.Join(f.Close(), os.Remove(path))
-}
-
-// release ends the holding. One that has ended is no error.
-func release(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, holdFile), os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("let the pod go on: %w", err)
-	}
-	return f.Close()
 }

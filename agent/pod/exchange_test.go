@@ -79,7 +79,7 @@ func TestExchange(t *testing.T) {
 		}
 		TreesHandler([]http.Handler{tree.Objects()}).ServeHTTP(w, r)
 	}))
-	order := Order{Trees: []Tree{{Volume: 1, Digest: tree.Handle()}}, Objects: filepath.Join(to, "objects"), URL: direct.URL}
+	order := Order{Trees: []Tree{{Volume: 1, Digest: tree.Handle()}}, Cache: filepath.Join(to, "cache"), URL: direct.URL}
 	refused := http.NotFoundHandler() // what comes, comes by the URL
 	got, err := exchangeIn(t, to, order, refused)
 	if err != nil || got.Bytes == 0 || got.Unreachable != "" {
@@ -97,7 +97,7 @@ func TestExchange(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 	// What the server refuses is the error.
-	order.Objects = ""
+	order.Cache = ""
 	if err := os.Remove(filepath.Join(to, file)); err != nil {
 		t.Fatal(err)
 	}
@@ -119,26 +119,5 @@ func TestExchangeThatIsCut(t *testing.T) {
 	cancel()
 	if _, err := Exchange(ctx, ours, Order{}, nil); !errors.Is(err, context.Canceled) && err == nil {
 		t.Errorf("it gave %v", err)
-	}
-}
-
-func TestHold(t *testing.T) {
-	dir := t.TempDir()
-	held := make(chan error, 1)
-	go func() { held <- Hold(dir) }()
-	// Until it holds there is nothing to release.
-	for {
-		if _, err := os.Stat(filepath.Join(dir, holdFile)); err == nil {
-			break
-		}
-	}
-	if err := release(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-held; err != nil {
-		t.Fatal(err)
-	}
-	if err := release(dir); err != nil {
-		t.Errorf("a second time it gave %v", err)
 	}
 }

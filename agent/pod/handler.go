@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"midge/agent"
 	"midge/agent/pid1"
+	"midge/artifacts"
+	"midge/runtime"
 )
 
 // handler serves the requests of a Client. supervising is the context of what goes on
@@ -31,7 +34,7 @@ func (s *server) handler(supervising context.Context) http.Handler {
 	}
 	handle("GET /state", func(*http.Request) (any, error) {
 		ready, err := s.ready()
-		return State{Ready: ready}, err
+		return State{Ready: ready, User: os.Geteuid()}, err
 	})
 	handle("PUT /config", func(r *http.Request) (any, error) {
 		config, err := decode[Config](r.Context(), r.Body)
@@ -51,10 +54,12 @@ func (s *server) handler(supervising context.Context) http.Handler {
 		s.end()
 		return nil, nil
 	})
-	s.handleProcesses(handle)
+	s.handleProcesses(supervising, handle)
 	mux.HandleFunc("POST /processes/{id}/output", s.output)
 	mux.HandleFunc("GET /volumes/{number}", s.streamOut)
 	handle("POST /volumes/{number}", s.streamIn)
+	handle("POST /volumes/{number}/offer", s.offer)
+	mux.HandleFunc("POST /offers/{digest}"+artifacts.FetchPath, s.offered)
 	mux.HandleFunc("GET /files", s.filesOut)
 	handle("POST /files", s.filesIn)
 	handle("GET /files/list", s.listFiles)
@@ -62,14 +67,21 @@ func (s *server) handler(supervising context.Context) http.Handler {
 	return mux
 }
 
-// handleProcesses has the requests served that are about processes.
-func (s *server) handleProcesses(handle func(pattern string, do func(*http.Request) (answer any, err error))) {
+// handleProcesses has the requests served that are about processes. What is logged of the
+// task goes on until supervising ends.
+func (s *server) handleProcesses(supervising context.Context, handle func(pattern string, do func(*http.Request) (answer any, err error))) {
 	handle("POST /processes", func(r *http.Request) (any, error) {
 		process, err := decode[agent.Process](r.Context(), r.Body)
 		if err != nil {
 			return nil, fmt.Errorf("decode a process: %w", err)
 		}
-		return nil, s.run(r.Context(), process)
+		if err := s.run(r.Context(), process); err != nil {
+			return nil, err
+		}
+		if process.ID == runtime.TaskProcessID {
+			go s.logTask(supervising)
+		}
+		return nil, nil
 	})
 	handle("GET /processes", func(*http.Request) (any, error) { return s.client.Processes() })
 	handle("GET /processes/{id}", func(r *http.Request) (any, error) { return s.client.Process(r.PathValue("id")) })

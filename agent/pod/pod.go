@@ -23,8 +23,11 @@ package pod
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // Names of the program's modes, its first argument. The second is Dir.
@@ -32,11 +35,12 @@ const (
 	// ModeInstall brings the program into the directory, with as many volumes as the
 	// third argument says.
 	ModeInstall = "pod-install"
-	// ModeHold does what ModeInstall does, and does not end before an exchange has
-	// brought what the container is to begin with.
-	ModeHold = "pod-hold"
-	// ModeExchange fetches and sends trees by their content, as the server at the other
-	// end of standard input and output orders: Exchange.
+	// ModeCache does nothing: it keeps a container that has what pods share there for
+	// exchanges, until a signal ends it.
+	ModeCache = "pod-cache"
+	// ModeExchange fetches and sends trees by their content, and takes task caches from
+	// what pods share and keeps them there, as the server at the other end of standard
+	// input and output orders: Exchange.
 	ModeExchange = "pod-exchange"
 	// ModeServe is the container's first process.
 	ModeServe = "pod"
@@ -66,15 +70,15 @@ func Main(ctx context.Context, args []string) (ok bool, err error) {
 	}
 	mode, dir := args[0], args[1]
 	switch {
-	case (mode == ModeInstall || mode == ModeHold) && len(args) == 3:
+	case mode == ModeInstall && len(args) == 3:
 		volumes, err := strconv.Atoi(args[2])
 		if err != nil {
 			return true, fmt.Errorf("%q is no number of volumes", args[2])
 		}
-		if err := Install(dir, volumes); err != nil || mode == ModeInstall {
-			return true, err
-		}
-		return true, Hold(dir)
+		return true, Install(dir, volumes)
+	case mode == ModeCache && len(args) == 2:
+		stay(ctx)
+		return true, nil
 	case mode == ModeExchange && len(args) == 2:
 		return true, exchangeTrees(ctx, dir)
 	case mode == ModeServe && len(args) == 2:
@@ -84,4 +88,11 @@ func Main(ctx context.Context, args []string) (ok bool, err error) {
 	default:
 		return false, nil
 	}
+}
+
+// stay returns when a signal says so, or ctx.
+func stay(ctx context.Context) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	<-ctx.Done()
 }

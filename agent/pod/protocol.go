@@ -36,6 +36,8 @@ type Volume struct {
 type State struct {
 	// Ready tells that it was configured, and so that all its inputs are there.
 	Ready bool `json:"ready"`
+	// User is who its first process runs as.
+	User int `json:"user"`
 }
 
 // offset is the answer to a write.

@@ -60,6 +60,8 @@ type server struct {
 
 	configuring sync.Mutex
 
+	offers offers
+
 	mu      sync.Mutex
 	lives   int           // how many supervisors there have been
 	running bool          // there is one

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -31,6 +32,15 @@ func streamClient(conn net.Conn) *http.Client {
 		return dialed, nil
 	}
 	return &http.Client{Transport: transport}
+}
+
+// ask makes a request of a kind that is answered at once.
+func ask(ctx context.Context, do func(*http.Request) (*http.Response, error), method, url string, content io.Reader) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, content)
+	if err != nil {
+		return nil, err
+	}
+	return do(r)
 }
 
 // stdio is standard input and output as a connection.

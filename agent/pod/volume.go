@@ -222,16 +222,25 @@ func (s *source) Read(p []byte) (int, error) {
 func compress(stream io.Reader) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() {
-		compressed, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-		if err == nil {
-			_, err = io.Copy(compressed, stream)
-			if err == nil {
-				err = compressed.Close()
-			}
-		}
-		w.CloseWithError(err)
+		w.CloseWithError(writeCompressed(w, func(compressed io.Writer) error {
+			_, err := io.Copy(compressed, stream)
+			return err
+		}))
 	}()
 	return r
+}
+
+// writeCompressed has what write writes arrive compressed. What it fails with leaves a
+// stream that is not whole.
+func writeCompressed(w io.Writer, write func(io.Writer) error) error {
+	compressed, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	if err := write(compressed); err != nil {
+		return err
+	}
+	return compressed.Close()
 }
 
 func volumePath(number int, path string) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"midge/artifacts"
+	"midge/artifacts/scan"
 )
 
 // objects is a directory of objects that any number of fetches share, in this process
@@ -68,16 +69,22 @@ func (o *objects) get(key artifacts.Key) (record []byte, ok bool) {
 		_ = os.Remove(path)
 		return nil, false
 	}
+	used(path, info)
+	return record, true
+}
+
+// used notes that an object is used.
+func used(path string, info fs.FileInfo) {
 	if now := time.Now(); now.Sub(info.ModTime()) > objectsPrecision {
 		_ = os.Chtimes(path, now, now)
 	}
-	return record, true
 }
 
 // put keeps the record of an object, which was verified.
 func (o *objects) put(key artifacts.Key, record []byte) {
 	dir, path := o.path(key)
-	if _, err := os.Lstat(path); err == nil {
+	if info, err := os.Lstat(path); err == nil && info.Size() == int64(len(record)) {
+		used(path, info)
 		return
 	}
 	if os.MkdirAll(dir, 0o700) != nil {
@@ -92,6 +99,16 @@ func (o *objects) put(key artifacts.Key, record []byte) {
 		return
 	}
 	_ = os.Remove(file.Name())
+}
+
+// putTree keeps the objects that stand for the directories of a tree. Those of its
+// files come as they are read.
+func (o *objects) putTree(tree *scan.Tree) {
+	for d := range tree.Directories() {
+		for _, object := range d.Objects() {
+			o.put(artifacts.Key{Kind: artifacts.KindTree, Digest: object.Digest}, object.Record())
+		}
+	}
 }
 
 const (

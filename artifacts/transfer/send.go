@@ -23,6 +23,9 @@ type SendOptions struct {
 	// CacheDir is where digests, and what servers are known to have, are remembered:
 	// midge's directory in os.UserCacheDir. "" remembers nothing.
 	CacheDir string
+	// Objects is a directory as FetchOptions.Objects is, where what the tree has is kept
+	// beside, but files that were not read because CacheDir remembers them. "" keeps nothing.
+	Objects string
 	// Query goes with the request that names the tree: the artifact's name and so on.
 	Query url.Values
 	// DryRun finds out what would be sent, and sends nothing and names nothing.
@@ -51,9 +54,17 @@ func Send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 }
 
 func send(ctx context.Context, remote *Remote, dir string, options SendOptions) (Receipt, []byte, error) {
-	tree, err := scanInput(ctx, dir, options)
+	objects, err := openObjects(options.Objects)
+	if err != nil {
+		return Receipt{}, nil, fmt.Errorf("open the objects that are shared: %w", err)
+	}
+	tree, err := scanInput(ctx, dir, options, objects)
 	if err != nil {
 		return Receipt{}, nil, err
+	}
+	if objects != nil {
+		objects.putTree(tree)
+		objects.collect()
 	}
 	top, err := os.OpenRoot(dir)
 	if err != nil {
@@ -73,11 +84,18 @@ func send(ctx context.Context, remote *Remote, dir string, options SendOptions) 
 	return s.receipt, created, err
 }
 
-// scanInput walks the directory and finds the digests of what is in it.
-func scanInput(ctx context.Context, dir string, options SendOptions) (*scan.Tree, error) {
+// scanInput walks the directory and finds the digests of what is in it. What it reads it
+// keeps among the objects, unless they are nil.
+func scanInput(ctx context.Context, dir string, options SendOptions, objects *objects) (*scan.Tree, error) {
 	scanning := scan.Options{IncludeGit: options.IncludeGit}
 	if options.Progress != nil {
 		scanning.Progress = options.Progress.Scanned
+	}
+	if objects != nil {
+		scanning.Object = func(key artifacts.Key, record []byte) error {
+			objects.put(key, record)
+			return nil
+		}
 	}
 	switch {
 	case options.Only != "":

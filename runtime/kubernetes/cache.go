@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"midge/agent/pod"
 	"midge/runtime"
 	"midge/runtime/archive"
 )
@@ -28,6 +30,9 @@ func (c *container) bringCache(ctx context.Context, number int, key string) erro
 
 // KeepCaches implements runtime.Container.
 func (c *container) KeepCaches(ctx context.Context) error {
+	if c.shares {
+		return c.keepShared(ctx)
+	}
 	for number, v := range c.volumes {
 		if v.Kind != cacheVolume {
 			continue
@@ -61,8 +66,45 @@ func (c *container) keepCache(ctx context.Context, number int, key string) error
 	return nil
 }
 
+// keepShared has the pod keep its caches in what it shares with others.
+func (c *container) keepShared(ctx context.Context) error {
+	var order pod.Order
+	for number, v := range c.volumes {
+		if v.Kind != cacheVolume {
+			continue
+		}
+		name, err := c.worker.cacheNames.keep(v.Key)
+		if err != nil {
+			return fmt.Errorf("keep cache %q: %w", v.Path, err)
+		}
+		order.Caches = append(order.Caches, pod.TaskCache{Volume: number, Name: name, Keep: true})
+	}
+	if len(order.Caches) == 0 {
+		return nil
+	}
+	_, err := c.exchange(ctx, order, nil)
+	return err
+}
+
+// cacheVolume gives the cache of that handle, whether there is one or not.
+func (w *Worker) cacheVolume(handle string) runtime.Volume {
+	info := runtime.VolumeInfo{Handle: handle, Type: "cache"}
+	if w.options.Cache != CacheNone {
+		return sharedCache{names: w.cacheNames, info: info}
+	}
+	return &storedVolume{store: w.caches, info: info}
+}
+
 // listCaches lists the caches that have content.
 func (w *Worker) listCaches() ([]runtime.VolumeInfo, error) {
+	if w.options.Cache != CacheNone {
+		return w.cacheNames.list()
+	}
+	return w.listStoredCaches()
+}
+
+// listStoredCaches lists those whose content is in the worker's state directory.
+func (w *Worker) listStoredCaches() ([]runtime.VolumeInfo, error) {
 	names, err := w.caches.names()
 	if err != nil {
 		return nil, err
@@ -81,18 +123,33 @@ func (w *Worker) listCaches() ([]runtime.VolumeInfo, error) {
 	return all, nil
 }
 
-// ClearCaches implements runtime.Worker.
+// ClearCaches implements runtime.Worker. What was kept while the worker had another Cache
+// does not come back.
 func (w *Worker) ClearCaches(_ context.Context, prefix string) (int, error) {
-	caches, err := w.listCaches()
+	stored, err := w.listStoredCaches()
 	if err != nil {
 		return 0, err
 	}
+	named, err := w.cacheNames.list()
+	if err != nil {
+		return 0, err
+	}
+	storedCleared, err := clearCaches(stored, prefix, w.caches.remove)
+	if err != nil {
+		return storedCleared, err
+	}
+	namedCleared, err := clearCaches(named, prefix, w.cacheNames.forget)
+	return storedCleared + namedCleared, err
+}
+
+// clearCaches removes those of some caches whose key begins with prefix, and says how many.
+func clearCaches(caches []runtime.VolumeInfo, prefix string, remove func(handle string) (bool, error)) (int, error) {
 	cleared := 0
 	for _, cache := range caches {
 		if !strings.HasPrefix(cache.CacheKey, prefix) {
 			continue
 		}
-		removed, err := w.caches.remove(cache.Handle)
+		removed, err := remove(cache.Handle)
 		if err != nil {
 			return cleared, err
 		}
@@ -101,4 +158,42 @@ func (w *Worker) ClearCaches(_ context.Context, prefix string) (int, error) {
 		}
 	}
 	return cleared, nil
+}
+
+// A sharedCache is a cache whose content is where pods share it, and this machine does
+// not see it.
+type sharedCache struct {
+	names *cacheNames
+	info  runtime.VolumeInfo
+}
+
+func (c sharedCache) Handle() string { return c.info.Handle }
+
+func (c sharedCache) Info(context.Context) (runtime.VolumeInfo, error) {
+	r, err := c.names.read(c.info.Handle)
+	if err != nil {
+		return runtime.VolumeInfo{}, err
+	}
+	if r == nil {
+		return runtime.VolumeInfo{}, &runtime.NotFoundError{Kind: "volume", Name: c.info.Handle}
+	}
+	return c.info, nil
+}
+
+func (c sharedCache) StreamOut(context.Context, string) (io.ReadCloser, error) {
+	return nil, fmt.Errorf("cache %s cannot be read: it is where the pods of the cluster share it, and they alone", c.info.Handle)
+}
+
+func (c sharedCache) StreamIn(context.Context, string, io.Reader) error {
+	return errKeptCache(c.info.Handle)
+}
+
+func (c sharedCache) Destroy(context.Context) error {
+	_, err := c.names.forget(c.info.Handle)
+	return err
+}
+
+// errKeptCache refuses to write into a cache.
+func errKeptCache(handle string) error {
+	return fmt.Errorf("cache %s cannot be written: it is what containers have kept", handle)
 }

@@ -22,10 +22,11 @@ type container struct {
 	pod     string
 	client  *pod.Client
 	volumes []volume
+	shares  bool // its pod has the cache
 }
 
 func (w *Worker) container(p *corev1.Pod) (*container, error) {
-	c := &container{worker: w, handle: p.Annotations[annotationContainer], pod: p.Name}
+	c := &container{worker: w, handle: p.Annotations[annotationContainer], pod: p.Name, shares: hasCache(p)}
 	if err := json.Unmarshal([]byte(p.Annotations[annotationVolumes]), &c.volumes); err != nil {
 		return nil, fmt.Errorf("pod %s does not say what its volumes are: %w", p.Name, err)
 	}
@@ -37,7 +38,7 @@ func (c *container) Handle() string { return c.handle }
 
 // process gives the process of that id, which was started.
 func (c *container) process(id string) runtime.Process {
-	return supervised.Process(c.client, id, c.explain)
+	return supervised.Process(processes{c.client, c}, id, c.explain)
 }
 
 func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtime.Process, err error) {
@@ -50,7 +51,7 @@ func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtim
 }
 
 func (c *container) Attach(ctx context.Context, id string) (runtime.Process, error) {
-	if _, err := c.client.Process(ctx, id); err != nil {
+	if _, err := c.client.Process(ctx, id); err != nil && !isLogged(id, err) {
 		return nil, c.explain(err)
 	}
 	return c.process(id), nil

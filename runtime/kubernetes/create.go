@@ -102,13 +102,13 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtim
 	if err != nil {
 		return nil, err
 	}
-	if w.holds(spec, volumes) {
-		w.hold(p, spec)
+	if w.shares(volumes) {
+		w.share(p, spec)
 	}
 	if p, err = withTemplate(p, w.options.PodTemplate); err != nil {
 		return nil, err
 	}
-	c, err := w.start(ctx, spec, p, img, volumes)
+	c, err := w.start(ctx, spec, p, img)
 	if err == nil {
 		err = c.fill(ctx, spec)
 	}
@@ -124,21 +124,11 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtim
 }
 
 // start makes the pod and waits until it runs.
-func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev1.Pod, img image, volumes []volume) (*container, error) {
+func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev1.Pod, img image) (*container, error) {
 	say := progress{tell: spec.Progress, timeout: w.options.StartTimeout}
-	held := w.holds(spec, volumes)
-	there := isRunning
-	if held {
-		there = isHolding
-	}
-	p, err := w.bringUp(ctx, spec.Handle, p, img, &say, there)
+	p, err := w.bringUp(ctx, spec.Handle, p, img, &say)
 	if err != nil {
 		return nil, err
-	}
-	if held {
-		if p, err = w.fillHeld(ctx, spec, p, volumes, &say); err != nil {
-			return nil, err
-		}
 	}
 	c, err := w.container(p)
 	if err != nil {
@@ -156,8 +146,8 @@ func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev
 	return c, nil
 }
 
-// bringUp makes the pod and waits until it is there, by what there says of it.
-func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img image, say *progress, there func(*corev1.Pod) bool) (*corev1.Pod, error) {
+// bringUp makes the pod and waits until its container runs.
+func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img image, say *progress) (*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.options.StartTimeout, errStartTimeout)
 	defer cancel()
 	if err := w.makeSecret(ctx, handle, p, img); err != nil {
@@ -170,7 +160,7 @@ func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img 
 	if err := w.ownSecret(ctx, made, img); err != nil {
 		return nil, err
 	}
-	return w.await(ctx, made, say, there)
+	return w.await(ctx, made, say)
 }
 
 // makePod makes a pod, again while what refuses it may pass.
@@ -206,18 +196,16 @@ func (w *Worker) createPod(ctx context.Context, p *corev1.Pod) (*corev1.Pod, err
 
 // fill brings what the container is to have into its pod.
 func (c *container) fill(ctx context.Context, spec runtime.ContainerSpec) error {
-	if !c.worker.holds(spec, c.volumes) {
-		if err := c.worker.fetchInputs(ctx, spec, c.pod, taskContainer, c.volumes, pod.Order{}); err != nil {
-			return err
-		}
+	brought, err := c.fetch(ctx, spec)
+	if err != nil {
+		return fmt.Errorf("bring the inputs into pod %s: %w", c.pod, err)
 	}
 	var all sync.WaitGroup
 	errs := make([]error, len(c.volumes))
 	for number, v := range c.volumes {
-		if storedInput(spec, v) != nil {
-			continue
+		if !brought[number] {
+			all.Go(func() { errs[number] = c.fillVolume(ctx, spec, number, v) })
 		}
-		all.Go(func() { errs[number] = c.fillVolume(ctx, spec, number, v) })
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {

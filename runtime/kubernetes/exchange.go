@@ -26,10 +26,15 @@ type Stored interface {
 
 var _ runtime.Taker = (*Worker)(nil)
 
-// Takes implements runtime.Taker: pods get stored trees from the store.
+// Takes implements runtime.Taker: pods get stored trees from the store, and volumes of
+// other pods from those.
 func (w *Worker) Takes(artifact runtime.Artifact) bool {
-	_, stored := artifact.(Stored)
-	return stored
+	switch artifact.(type) {
+	case Stored, *podVolume:
+		return true
+	default:
+		return false
+	}
 }
 
 // A Gate lets pods in that exchange trees with this program by HTTP. Each has a token
@@ -71,24 +76,33 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// exchange has a container of a pod fetch and send trees, and gives their digests. An
+// exchange has a container's pod fetch and send trees, and gives their digests. An
 // exchange that is cut is begun again: what has arrived is not moved twice.
-func (w *Worker) exchange(ctx context.Context, handle, name, container string, order pod.Order, trees []http.Handler) (digests []string, err error) {
+func (c *container) exchange(ctx context.Context, order pod.Order, trees []http.Handler) (digests []string, err error) {
 	ctx, span := trace.StartSpan(ctx, "exchange trees")
 	defer func() { span.End(err) }()
-	if w.options.ArtifactsURL != "" {
+	w, in := c.worker, taskContainer
+	if c.shares {
+		in, order.Cache = cacheContainer, cachePath
+		state, err := c.client.State(ctx)
+		if err != nil {
+			return nil, c.explain(err)
+		}
+		order.Owner = state.User
+	}
+	if w.options.ArtifactsURL != "" && len(trees) > 0 {
 		path, close := w.options.Gate.let(pod.TreesHandler(trees))
 		defer close()
 		order.URL = w.options.ArtifactsURL + path
 	}
 	for attempt := 1; ; attempt++ {
-		stream, err := w.dial(ctx, handle, name, container, pod.ModeExchange, pod.Dir)
+		stream, err := w.dial(ctx, c.handle, c.pod, in, pod.ModeExchange, pod.Dir)
 		if err != nil {
 			return nil, err
 		}
 		report, err := pod.Exchange(ctx, stream, order, trees)
 		if report.Unreachable != "" {
-			w.sayUnreachable(ctx, name, report.Unreachable)
+			w.sayUnreachable(ctx, c.pod, report.Unreachable)
 		}
 		if err == nil {
 			span.Set(trace.Bytes(report.Bytes))
@@ -117,38 +131,67 @@ func (w *Worker) sayWay(ctx context.Context) {
 	w.options.Log.InfoContext(ctx, "pods exchange artifacts with the server", "worker", w.Name(), "way", way, "cache", string(w.options.Cache))
 }
 
-// fetchInputs has a container of the pod fetch those inputs that are stored trees.
-func (w *Worker) fetchInputs(ctx context.Context, spec runtime.ContainerSpec, name, container string, volumes []volume, order pod.Order) error {
+// fetch has a container's pod get what it is to have and others have by its content, or
+// the cache has, and tells which volumes need nothing more.
+func (c *container) fetch(ctx context.Context, spec runtime.ContainerSpec) (brought map[int]bool, err error) {
+	var order pod.Order
 	var trees []http.Handler
-	for number, v := range volumes {
-		if tree := storedInput(spec, v); tree != nil {
-			order.Trees = append(order.Trees, pod.Tree{Volume: number, Digest: tree.Handle()})
-			trees = append(trees, tree.Objects())
+	brought = make(map[int]bool)
+	for number, tree := range c.inputTrees(ctx, spec) {
+		order.Trees = append(order.Trees, pod.Tree{Volume: number, Digest: tree.Handle()})
+		trees = append(trees, tree.Objects())
+		brought[number] = true
+	}
+	for number, v := range c.volumes {
+		if v.Kind != cacheVolume || !c.shares {
+			continue
 		}
+		name, err := c.worker.cacheNames.use(v.Key)
+		if err != nil {
+			return nil, err
+		}
+		if name != "" {
+			order.Caches = append(order.Caches, pod.TaskCache{Volume: number, Name: name})
+		}
+		brought[number] = true
 	}
-	if len(trees) == 0 {
-		return nil
+	if len(order.Trees) == 0 && len(order.Caches) == 0 {
+		return brought, nil
 	}
-	if _, err := w.exchange(ctx, spec.Handle, name, container, order, trees); err != nil {
-		return fmt.Errorf("bring the inputs into pod %s: %w", name, err)
-	}
-	return nil
+	_, err = c.exchange(ctx, order, trees)
+	return brought, err
 }
 
-// storedInput gives the stored tree that a volume is to have, nil if it is none.
-func storedInput(spec runtime.ContainerSpec, v volume) Stored {
-	if v.Kind != inputVolume {
-		return nil
+// inputTrees gives the inputs that can be fetched by their content, by the numbers of
+// their volumes.
+func (c *container) inputTrees(ctx context.Context, spec runtime.ContainerSpec) map[int]Stored {
+	var all sync.WaitGroup
+	trees := make([]Stored, len(c.volumes))
+	for number, v := range c.volumes {
+		if v.Kind != inputVolume {
+			continue
+		}
+		switch artifact := artifactAt(spec, v.Path).(type) {
+		case Stored:
+			trees[number] = artifact
+		case *podVolume:
+			all.Go(func() { trees[number] = artifact.offer(ctx) })
+		}
 	}
-	tree, _ := artifactAt(spec, v.Path).(Stored)
-	return tree
+	all.Wait()
+	found := make(map[int]Stored)
+	for number, tree := range trees {
+		if tree != nil {
+			found[number] = tree
+		}
+	}
+	return found
 }
 
 // Send sends the volume's tree to a store that lacks some of it, or all.
 func (v *podVolume) Send(ctx context.Context, to http.Handler) (digest string, err error) {
-	c := v.container
 	order := pod.Order{Trees: []pod.Tree{{Volume: v.number}}}
-	digests, err := c.worker.exchange(ctx, c.handle, c.pod, taskContainer, order, []http.Handler{to})
+	digests, err := v.container.exchange(ctx, order, []http.Handler{to})
 	if err != nil {
 		return "", fmt.Errorf("send volume %s: %w", v.volume.Handle, err)
 	}

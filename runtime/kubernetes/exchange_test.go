@@ -170,7 +170,7 @@ func TestNodeCache(t *testing.T) {
 				spec.Inputs = []runtime.Input{{Artifact: counted{tree, fetched}, Path: "in"}}
 				spec.Outputs = []runtime.Output{{Path: "out"}}
 				container := newContainer(t, worker, spec)
-				if got := output(t, begin(t, container, "task", "cat in/a; wc -c <in/b/c; echo own >in/a && cp -r in/. out/; ls /midge-cache")); !strings.HasPrefix(got, "text\n5242880\n") ||
+				if got := output(t, begin(t, container, "task", "cat in/a; wc -c <in/b/c; echo own >in/a && cp -r in/. out/; ls /midge-cache 2>&1")); !strings.HasPrefix(got, "text\n5242880\n") ||
 					!strings.Contains(got, "No such file") {
 					t.Errorf("the output is %q", got)
 				}

@@ -1,8 +1,8 @@
 package kubernetes
 
 import (
-	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -11,13 +11,15 @@ import (
 	"midge/runtime"
 )
 
-// Cache is what keeps the contents of inputs from one pod to the next: CacheNone,
-// CacheNode, or the name of a PersistentVolumeClaim of the namespace. Tasks do not
-// see it: the init container alone has it, and fills the pod's own directories.
+// Cache is what keeps the contents of inputs, of what one container hands to another,
+// and of task caches from one pod to the next: CacheNone, CacheNode, or the name of a
+// PersistentVolumeClaim of the namespace. Tasks do not see it: a container beside theirs
+// alone has it, and fills the pod's own directories and reads them.
 type Cache string
 
 const (
-	// CacheNone keeps nothing: each pod is sent all.
+	// CacheNone keeps nothing: each pod is sent all, and task caches lie in the worker's
+	// state directory.
 	CacheNone Cache = "none"
 	// CacheNode keeps it in a directory of each node, which the worker's pods there share.
 	// No Pod Security Standard but privileged admits such pods.
@@ -25,9 +27,9 @@ const (
 )
 
 const (
+	cacheContainer  = "midge-cache"
 	cacheVolumeName = "midge-cache"
 	cachePath       = "/midge-cache"
-	objectsPath     = cachePath + "/objects"
 )
 
 // check tells what is wrong with a word for a cache.
@@ -43,22 +45,15 @@ func (w *Worker) nodeDirectory() string {
 	return "/var/lib/midge/" + w.options.Namespace + "/" + labelValue(w.Name())
 }
 
-// holds tells whether a pod is held by its init container until inputs are there,
-// which that takes from the cache as far as they are.
-func (w *Worker) holds(spec runtime.ContainerSpec, volumes []volume) bool {
-	if w.options.Cache == CacheNone {
-		return false
-	}
-	for _, v := range volumes {
-		if storedInput(spec, v) != nil {
-			return true
-		}
-	}
-	return false
+// shares tells whether the pod of a container has the cache: whether there is anything
+// in it that comes from there or goes there.
+func (w *Worker) shares(volumes []volume) bool {
+	return w.options.Cache != CacheNone && slices.ContainsFunc(volumes, func(v volume) bool { return v.Kind != workVolume })
 }
 
-// hold has a pod's init container hold it, and have the cache.
-func (w *Worker) hold(p *corev1.Pod, spec runtime.ContainerSpec) {
+// share adds to a pod a container that has the cache, for exchanges. It is a sidecar:
+// an init container that stays for as long as the task's does.
+func (w *Worker) share(p *corev1.Pod, spec runtime.ContainerSpec) {
 	source := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: string(w.options.Cache)}}
 	if w.options.Cache == CacheNode {
 		source = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{
@@ -67,12 +62,10 @@ func (w *Worker) hold(p *corev1.Pod, spec runtime.ContainerSpec) {
 		}}
 	}
 	p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: cacheVolumeName, VolumeSource: source})
-	agent := &p.Spec.InitContainers[0]
-	agent.Command[1] = pod.ModeHold
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: cacheVolumeName, MountPath: cachePath})
+	security := w.containerSecurity(false, w.isRestricted(spec))
 	if w.options.Cache == CacheNode || !w.isRestricted(spec) {
 		// A node's directory is root's.
-		agent.SecurityContext = &corev1.SecurityContext{
+		security = &corev1.SecurityContext{
 			RunAsUser:                new(int64(0)),
 			RunAsNonRoot:             new(false),
 			AllowPrivilegeEscalation: new(false),
@@ -84,34 +77,17 @@ func (w *Worker) hold(p *corev1.Pod, spec runtime.ContainerSpec) {
 	} else {
 		p.Spec.SecurityContext.FSGroup = p.Spec.SecurityContext.RunAsGroup
 	}
+	p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{
+		Name:            cacheContainer,
+		Image:           w.options.AgentImage,
+		Command:         []string{pod.Program, pod.ModeCache, pod.Dir},
+		RestartPolicy:   new(corev1.ContainerRestartPolicyAlways),
+		VolumeMounts:    slices.Concat(p.Spec.InitContainers[0].VolumeMounts, []corev1.VolumeMount{{Name: cacheVolumeName, MountPath: cachePath}}),
+		SecurityContext: security,
+	})
 }
 
-// isHolding tells whether a pod's init container runs.
-func isHolding(p *corev1.Pod) bool {
-	for _, status := range p.Status.InitContainerStatuses {
-		if status.Name == agentContainer {
-			return status.State.Running != nil || status.State.Terminated != nil && status.State.Terminated.ExitCode == 0
-		}
-	}
-	return false
-}
-
-// isRunning tells whether a pod's container runs.
-func isRunning(p *corev1.Pod) bool {
-	at, _, err := observe(p)
-	return err == nil && at == phaseRunning
-}
-
-// fillHeld brings inputs into a pod that is held, and waits until that runs.
-func (w *Worker) fillHeld(ctx context.Context, spec runtime.ContainerSpec, p *corev1.Pod, volumes []volume, say *progress) (*corev1.Pod, error) {
-	order := pod.Order{Objects: objectsPath, Release: true}
-	if security := p.Spec.SecurityContext; security != nil && security.RunAsUser != nil {
-		order.Owner = int(*security.RunAsUser)
-	}
-	if err := w.fetchInputs(ctx, spec, p.Name, agentContainer, volumes, order); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, w.options.StartTimeout, errStartTimeout)
-	defer cancel()
-	return w.await(ctx, p, say, isRunning)
+// hasCache tells whether a pod has the container that has the cache.
+func hasCache(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == cacheContainer })
 }

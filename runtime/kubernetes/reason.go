@@ -46,6 +46,9 @@ func observe(p *corev1.Pod) (at phase, waits string, err error) {
 		return phaseScheduling, waits, nil
 	}
 	for _, status := range p.Status.InitContainerStatuses {
+		if status.Name == cacheContainer && status.State.Running != nil {
+			continue
+		}
 		if status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
 			waits, err = observeContainer(status)
 			return phaseInitializing, waits, err
@@ -109,7 +112,7 @@ func whyFailed(p *corev1.Pod, e *PodError) string {
 	}
 	for _, status := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
 		terminated := status.State.Terminated
-		if terminated == nil || terminated.ExitCode == 0 {
+		if terminated == nil || terminated.ExitCode == 0 || status.Name == cacheContainer { // which goes with the others
 			continue
 		}
 		e.Reason = terminated.Reason

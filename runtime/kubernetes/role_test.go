@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +55,7 @@ func deployedRole(t *testing.T) (rbacv1.Role, rbacv1.RoleBinding) {
 // account that deploy/kubernetes makes, in a namespace. It knows what it was asked for.
 type front struct {
 	kubeconfig string
+	bytes      atomic.Int64 // that have passed, either way
 
 	mu           sync.Mutex
 	asked        map[string]bool // verbs and resources
@@ -87,7 +90,7 @@ func newFront(t *testing.T, namespace string) *front {
 			}
 		},
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.refuses(r) {
 			http.Error(w, "no websockets here", http.StatusBadRequest)
 			return
@@ -98,6 +101,8 @@ func newFront(t *testing.T, namespace string) *front {
 		}
 		proxy.ServeHTTP(w, r)
 	}))
+	server.Listener = countingListener{server.Listener, &f.bytes}
+	server.Start()
 	t.Cleanup(server.Close)
 	f.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
 	text := fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q}}]\ncontexts: [{name: c, context: {cluster: c, namespace: %q}}]\ncurrent-context: c\n", server.URL, namespace)
@@ -105,6 +110,34 @@ func newFront(t *testing.T, namespace string) *front {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// A countingListener counts the bytes of all its connections.
+type countingListener struct {
+	net.Listener
+	bytes *atomic.Int64
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return countingConn{conn, l.bytes}, err
+}
+
+type countingConn struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.bytes.Add(int64(n))
+	return n, err
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 // refuses notes what a request asks for, and tells whether it is refused.
@@ -255,6 +288,15 @@ func (f *front) exercise(t *testing.T, options kubernetes.Options) {
 	}
 	if !isNotFound(err) {
 		t.Errorf("Processes of a container that is gone gave %v", err)
+	}
+	ended := newContainer(t, again, newSpec("ended"))
+	process = begin(t, ended, "task", "echo begun; sleep 100000")
+	await(t, process, "begun")
+	p := podOf(t, options, "ended")
+	awaitLogged(t, p, "begun")
+	killFirst(t, p)
+	if got, err := outputFrom(t, process, 0); got != "begun\n" || err == nil {
+		t.Errorf("the output of a pod that has ended is %q, %v", got, err)
 	}
 }
 

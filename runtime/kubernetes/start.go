@@ -58,9 +58,9 @@ const (
 	phaseRunning      phase = ""
 )
 
-// await waits until a pod is there, by what there says of it. What the pod cannot
-// recover from is an error at once.
-func (w *Worker) await(ctx context.Context, p *corev1.Pod, say *progress, there func(*corev1.Pod) bool) (_ *corev1.Pod, err error) {
+// await waits until a pod's container runs. What the pod cannot recover from is an error
+// at once.
+func (w *Worker) await(ctx context.Context, p *corev1.Pod, say *progress) (_ *corev1.Pod, err error) {
 	spans := phases{ctx: ctx}
 	defer func() { spans.end(err) }()
 	for {
@@ -69,7 +69,7 @@ func (w *Worker) await(ctx context.Context, p *corev1.Pod, say *progress, there 
 			return nil, err
 		}
 		spans.enter(at)
-		if there(p) {
+		if at == phaseRunning {
 			return p, nil
 		}
 		say.waiting(reason)

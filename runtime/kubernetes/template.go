@@ -23,7 +23,7 @@ func checkTemplate(template []byte) error {
 		return fmt.Errorf("the pod template is not one: its kind is %s", p.Kind)
 	}
 	for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
-		if (c.Name == taskContainer || c.Name == agentContainer) && (len(c.Command) > 0 || len(c.Args) > 0) {
+		if (c.Name == taskContainer || c.Name == agentContainer || c.Name == cacheContainer) && (len(c.Command) > 0 || len(c.Args) > 0) {
 			return fmt.Errorf("the pod template may not say what the container %s runs", c.Name)
 		}
 	}

@@ -39,9 +39,9 @@ func (w *Worker) LookupVolume(ctx context.Context, handle string) (runtime.Volum
 	if len(handle) > 128 || handle == "" || !validHandle(handle[:min(len(handle), 64)]) {
 		return nil, notFound
 	}
-	for _, v := range []*storedVolume{
-		{store: w.volumes, info: runtime.VolumeInfo{Handle: handle, Type: "artifact"}},
-		{store: w.caches, info: runtime.VolumeInfo{Handle: handle, Type: "cache"}},
+	for _, v := range []runtime.Volume{
+		&storedVolume{store: w.volumes, info: runtime.VolumeInfo{Handle: handle, Type: "artifact"}},
+		w.cacheVolume(handle),
 	} {
 		_, err := v.Info(ctx)
 		if missing := (*runtime.NotFoundError)(nil); !errors.As(err, &missing) {
@@ -178,7 +178,7 @@ func (v *storedVolume) StreamOut(ctx context.Context, path string) (io.ReadClose
 
 func (v *storedVolume) StreamIn(ctx context.Context, path string, tar io.Reader) error {
 	if v.info.Type == "cache" {
-		return fmt.Errorf("cache %s cannot be written: it is what containers have kept", v.info.Handle)
+		return errKeptCache(v.info.Handle)
 	}
 	tree, release, err := v.open()
 	if err != nil {

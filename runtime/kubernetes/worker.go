@@ -2,11 +2,13 @@
 //
 // A Worker is a namespace of a cluster, or its own part of one. What it holds is
 // there: a container's pod is found by its labels, and says by its annotations what
-// it is. Volumes that belong to no container, and what caches keep, lie in a state
-// directory of this machine, and go into pods and come out of them as streams.
+// it is. Volumes that belong to no container lie in a state directory of this machine,
+// and go into pods and come out of them as streams.
 //
-// Inputs that are stored trees, and outputs that become some, are moved by their
-// content: a pod gets what its node lacks, and sends what the store lacks.
+// Inputs that are stored trees, outputs that become some, and what one pod hands to
+// another are moved by their content: a pod gets what its node lacks, and sends what the
+// store lacks. What task caches keep lies where pods share it, of which this machine
+// knows the names; where they share nothing it lies in the state directory, too.
 //
 // In a pod midge-agent is the first process (package agent/pod), brought there by an
 // init container. It is spoken with over the API server, by the pod's exec
@@ -62,7 +64,7 @@ type Options struct {
 	StartTimeout time.Duration
 	// Deadline is how long a pod may live, whatever becomes of the server; 0 is DefaultDeadline.
 	Deadline time.Duration
-	// Cache is what keeps the contents of inputs from one pod to the next; "" is CacheNone.
+	// Cache is what keeps contents from one pod to the next; "" is CacheNone.
 	Cache Cache
 	// ArtifactsURL is where pods reach Gate, without a slash at the end. Those that do
 	// not reach it, and all when it is "", are sent the same through the API server.
@@ -103,6 +105,8 @@ type Worker struct {
 	client  typedv1.CoreV1Interface
 	volumes *store
 	caches  *store
+	// cacheNames has the caches whose content pods share.
+	cacheNames *cacheNames
 
 	unreachable sync.Once // said that pods do not reach ArtifactsURL
 
@@ -167,6 +171,9 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		return nil, err
 	}
 	if w.caches, err = openStore(filepath.Join(options.StateDir, "caches")); err != nil {
+		return nil, err
+	}
+	if w.cacheNames, err = openCacheNames(filepath.Join(options.StateDir, "cache-names")); err != nil {
 		return nil, err
 	}
 	if _, err := w.pods(ctx); err != nil {

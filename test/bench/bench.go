@@ -20,6 +20,7 @@ type bench struct {
 	dir      string
 	target   string
 	server   *exec.Cmd
+	ended    chan struct{} // closed when the server has ended
 	rows     []row
 }
 
@@ -28,7 +29,8 @@ type row struct {
 	what, midge, beside, ratio, budget string
 }
 
-// newBench starts a server. args are settings of it besides the usual ones.
+// newBench starts a server. args are settings of it besides the usual ones. Nothing stays
+// of a server that does not start.
 func newBench(ctx context.Context, binaries string, args ...string) (*bench, error) {
 	binaries, err := filepath.Abs(binaries)
 	if err != nil {
@@ -38,31 +40,59 @@ func newBench(ctx context.Context, binaries string, args ...string) (*bench, err
 	if err != nil {
 		return nil, err
 	}
-	socket := filepath.Join(dir, "midge.sock")
-	b := &bench{binaries: binaries, dir: dir, target: "unix://" + socket}
-	log, err := os.Create(filepath.Join(dir, "server.log"))
+	b := &bench{binaries: binaries, dir: dir}
+	err = b.startServer(ctx, args)
+	if err == nil {
+		err = makeRootfs(filepath.Join(dir, "rootfs"))
+	}
 	if err != nil {
+		b.close()
 		return nil, err
 	}
+	return b, nil
+}
+
+func (b *bench) startServer(ctx context.Context, args []string) error {
+	socket := filepath.Join(b.dir, "midge.sock")
+	b.target = "unix://" + socket
+	log, err := os.Create(filepath.Join(b.dir, "server.log"))
+	if err != nil {
+		return err
+	}
 	defer log.Close()
-	b.server = exec.Command(filepath.Join(binaries, "midge-server"), append([]string{
-		"--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--socket", socket,
-		"--max-active-builds", "200", "--allow-rootfs", dir, "--destroy-on-exit"}, args...)...)
-	b.server.Stdout, b.server.Stderr = log, log
-	if err := b.server.Start(); err != nil {
-		return nil, fmt.Errorf("start the server: %w", err)
+	server := exec.Command(filepath.Join(b.binaries, "midge-server"), append([]string{
+		"--data-dir", filepath.Join(b.dir, "data"), "--listen", "127.0.0.1:0", "--socket", socket,
+		"--max-active-builds", "200", "--allow-rootfs", b.dir, "--destroy-on-exit"}, args...)...)
+	server.Stdout, server.Stderr = log, log
+	if err := server.Start(); err != nil {
+		return fmt.Errorf("start the server: %w", err)
 	}
-	if err := waitForSocket(ctx, socket); err != nil {
+	b.server, b.ended = server, make(chan struct{})
+	go func() {
+		defer close(b.ended)
+		server.Wait()
+	}()
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-b.ended:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	if err := waitForSocket(waiting, socket); err != nil {
 		text, _ := os.ReadFile(log.Name())
-		b.close()
-		return nil, fmt.Errorf("wait for the server: %w\n%s", err, text)
+		return fmt.Errorf("wait for the server: %w\n%s", err, text)
 	}
-	return b, makeRootfs(filepath.Join(dir, "rootfs"))
+	return nil
 }
 
 func (b *bench) close() {
-	b.server.Process.Signal(syscall.SIGTERM)
-	b.server.Wait()
+	if b.server != nil {
+		b.server.Process.Signal(syscall.SIGTERM)
+		<-b.ended
+	}
 	os.RemoveAll(b.dir)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,15 +33,20 @@ func runKubernetes(ctx context.Context, binaries string, atOnce int) (err error)
 	if err != nil {
 		return err
 	}
+	// The node's directory is the bench's, and goes with that.
+	template, err := writeTemplate()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(filepath.Dir(template))
 	b, err := newBench(ctx, binaries, "--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", "default",
-		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--gc-grace", "1s")
+		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--gc-grace", "1s", "--cache", "node", "--pod-template", template)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	task, err := b.writeTask("true", "exit 0", map[string]any{
-		"image_resource": map[string]any{"type": "registry-image", "source": map[string]any{"repository": "busybox", "tag": "test"}},
-	})
+	image := map[string]any{"type": "registry-image", "source": map[string]any{"repository": "busybox", "tag": "test"}}
+	task, err := b.writeTask("true", "exit 0", map[string]any{"image_resource": image})
 	if err != nil {
 		return err
 	}
@@ -48,10 +54,27 @@ func runKubernetes(ctx context.Context, binaries string, atOnce int) (err error)
 	if err := b.benchPod(ctx, task, pods); err != nil {
 		return err
 	}
+	if err := b.benchTree(ctx, image); err != nil {
+		return err
+	}
 	if err := b.benchPods(ctx, task, pods, atOnce); err != nil {
 		return err
 	}
 	return b.print(os.Stdout)
+}
+
+// writeTemplate writes a pod template by which the node's cache is beside it.
+func writeTemplate() (path string, err error) {
+	dir, err := os.MkdirTemp("", "midge-bench.")
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("spec: {volumes: [{name: midge-cache, hostPath: {path: %q}}]}\n", filepath.Join(dir, "cache"))
+	path = filepath.Join(dir, "pod.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return path, nil
 }
 
 // benchPod measures one execute beside one pod.
