@@ -75,13 +75,13 @@ func (s *server) handleProcesses(supervising context.Context, handle func(patter
 		if err != nil {
 			return nil, fmt.Errorf("decode a process: %w", err)
 		}
-		if err := s.run(r.Context(), process); err != nil {
-			return nil, err
+		err = s.run(r.Context(), process)
+		// One that exists may have been started by a request that was cut.
+		exists := (*agent.Error)(nil)
+		if process.ID == runtime.TaskProcessID && (err == nil || errors.As(err, &exists) && exists.Kind == agent.ErrorExists) {
+			s.logging.Do(func() { go s.logTask(supervising) })
 		}
-		if process.ID == runtime.TaskProcessID {
-			go s.logTask(supervising)
-		}
-		return nil, nil
+		return nil, err
 	})
 	handle("GET /processes", func(*http.Request) (any, error) { return s.client.Processes() })
 	handle("GET /processes/{id}", func(r *http.Request) (any, error) { return s.client.Process(r.PathValue("id")) })

@@ -60,7 +60,8 @@ type server struct {
 
 	configuring sync.Mutex
 
-	offers offers
+	offers  offers
+	logging sync.Once // the task
 
 	mu      sync.Mutex
 	lives   int           // how many supervisors there have been

@@ -16,92 +16,76 @@ import (
 // as it was when they began, and no byte of it is with the server.
 func TestSharedTaskCaches(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name     string
-		security kubernetes.Security
-		enforced string
-		cache    func(*testing.T, *kubernetes.Options)
-	}{
-		{"baseline", kubernetes.SecurityBaseline, "privileged", onNode},
-		{"restricted", kubernetes.SecurityRestricted, "privileged", onNode},
-		{"claim", kubernetes.SecurityRestricted, "restricted", onClaim},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			options := newOptions(t)
-			options.Security = test.security
-			options.Namespace = newNamespace(t, map[string]string{"pod-security.kubernetes.io/enforce": test.enforced})
-			test.cache(t, &options)
-			worker := newWorker(t, options)
-			with := func(handle, key string) runtime.Container {
-				spec := newSpec(handle)
-				spec.Caches = []runtime.Cache{{Key: key, Path: "cache"}}
-				return newContainer(t, worker, spec)
+	withEachCache(t, func(t *testing.T, options kubernetes.Options) {
+		worker := newWorker(t, options)
+		with := func(handle, key string) runtime.Container {
+			spec := newSpec(handle)
+			spec.Caches = []runtime.Cache{{Key: key, Path: "cache"}}
+			return newContainer(t, worker, spec)
+		}
+		says := func(container runtime.Container, id, script, want string) {
+			t.Helper()
+			if got := output(t, begin(t, container, id, script)); got != want {
+				t.Errorf("%s: the output is %q, want %q", id, got, want)
 			}
-			says := func(container runtime.Container, id, script, want string) {
-				t.Helper()
-				if got := output(t, begin(t, container, id, script)); got != want {
-					t.Errorf("%s: the output is %q, want %q", id, got, want)
-				}
+		}
+		keep := func(container runtime.Container) {
+			t.Helper()
+			if err := container.KeepCaches(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-			keep := func(container runtime.Container) {
-				t.Helper()
-				if err := container.KeepCaches(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			const key, content = "team/task/cache", "content of a cache, which the server never sees"
-			first := with("first", key)
-			says(first, "task", "ls cache; umask 077; echo '"+content+"' >cache/file; touch -d 2001-02-03 cache/old; ls -A /midge-cache", "ls: /midge-cache: No such file or directory\n")
-			keep(first)
-			one := with("one", key)
-			says(one, "task", "cat cache/file; stat -c '%y %a' cache/old | cut -c 1-10; echo one >cache/file; echo x >cache/of-one", content+"\n2001-02-03\n")
-			isNowhere(t, options.StateDir, content)
-			if test.name != "restricted" {
-				return // the rest is the same
-			}
-			other := with("other", key)
-			says(other, "task", "cat cache/file; ls cache; echo other >cache/file", content+"\nfile\nold\n")
-			keep(one)
-			says(other, "again", "cat cache/file; ls cache", "other\nfile\nold\n")
-			keep(other)
-			says(with("another-key", "team/task/cache2"), "task", "ls cache", "")
+		}
+		const key, content = "team/task/cache", "content of a cache, which the server never sees"
+		first := with("first", key)
+		says(first, "task", "ls cache; umask 077; echo '"+content+"' >cache/file; touch -d 2001-02-03 cache/old; ls -A /midge-cache", "ls: /midge-cache: No such file or directory\n")
+		keep(first)
+		one := with("one", key)
+		says(one, "task", "cat cache/file; stat -c '%y %a' cache/old | cut -c 1-10; echo one >cache/file; echo x >cache/of-one", content+"\n2001-02-03\n")
+		isNowhere(t, options.StateDir, content)
+		if options.Cache != kubernetes.CacheNode || options.Security != kubernetes.SecurityRestricted {
+			return // the rest is the same
+		}
+		other := with("other", key)
+		says(other, "task", "cat cache/file; ls cache; echo other >cache/file", content+"\nfile\nold\n")
+		keep(one)
+		says(other, "again", "cat cache/file; ls cache", "other\nfile\nold\n")
+		keep(other)
+		says(with("another-key", "team/task/cache2"), "task", "ls cache", "")
 
-			// A server that was started anew finds it, and its volume, which is of the pods alone.
-			worker = newWorker(t, options)
-			says(with("last", key), "task", "cat cache/file; ls cache", "other\nfile\nold\n")
-			volumes, err := worker.Volumes(t.Context())
+		// A server that was started anew finds it, and its volume, which is of the pods alone.
+		worker = newWorker(t, options)
+		says(with("last", key), "task", "cat cache/file; ls cache", "other\nfile\nold\n")
+		volumes, err := worker.Volumes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := 0
+		for _, volume := range volumes {
+			if volume.Type != "cache" {
+				continue
+			}
+			listed++
+			if volume.CacheKey != key {
+				t.Errorf("the cache %+v is listed", volume)
+			}
+			found, err := worker.LookupVolume(t.Context(), volume.Handle)
 			if err != nil {
 				t.Fatal(err)
 			}
-			listed := 0
-			for _, volume := range volumes {
-				if volume.Type != "cache" {
-					continue
-				}
-				listed++
-				if volume.CacheKey != key {
-					t.Errorf("the cache %+v is listed", volume)
-				}
-				found, err := worker.LookupVolume(t.Context(), volume.Handle)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := found.StreamOut(t.Context(), "."); err == nil || !strings.Contains(err.Error(), "pods") {
-					t.Errorf("reading it gave %v", err)
-				}
+			if _, err := found.StreamOut(t.Context(), "."); err == nil || !strings.Contains(err.Error(), "pods") {
+				t.Errorf("reading it gave %v", err)
 			}
-			if listed != 1 {
-				t.Errorf("%d caches are listed", listed)
-			}
-			if n, err := worker.ClearCaches(t.Context(), "team/task"); err != nil || n != 1 {
-				t.Errorf("%d caches were cleared, %v", n, err)
-			}
-			says(with("cleared", key), "task", "ls cache", "")
-			keep(other) // was there before, and keeps what it has
-			says(with("kept", key), "task", "cat cache/file", "other\n")
-		})
-	}
+		}
+		if listed != 1 {
+			t.Errorf("%d caches are listed", listed)
+		}
+		if n, err := worker.ClearCaches(t.Context(), "team/task"); err != nil || n != 1 {
+			t.Errorf("%d caches were cleared, %v", n, err)
+		}
+		says(with("cleared", key), "task", "ls cache", "")
+		keep(other) // was there before, and keeps what it has
+		says(with("kept", key), "task", "cat cache/file", "other\n")
+	})
 }
 
 // isNowhere requires that no file below a directory has a text.

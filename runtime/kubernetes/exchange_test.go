@@ -143,10 +143,9 @@ func onClaim(t *testing.T, options *kubernetes.Options) {
 	options.Cache = claim
 }
 
-// What a node has is not sent again, whoever had it first; outputs come back by content.
-func TestNodeCache(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
+// withEachCache has a test run with each way in which pods may share a cache.
+func withEachCache(t *testing.T, test func(*testing.T, kubernetes.Options)) {
+	for _, way := range []struct {
 		name     string
 		security kubernetes.Security
 		enforced string
@@ -156,50 +155,58 @@ func TestNodeCache(t *testing.T) {
 		{"restricted", kubernetes.SecurityRestricted, "privileged", onNode},
 		{"claim", kubernetes.SecurityRestricted, "restricted", onClaim},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			options := newOptions(t)
-			options.Security = test.security
-			options.Namespace = newNamespace(t, map[string]string{"pod-security.kubernetes.io/enforce": test.enforced})
-			test.cache(t, &options)
-			worker := newWorker(t, options)
-			s, tree := newStore(t, map[string]string{"a": "text\n", "b/c": strings.Repeat("0123456789", 1<<19)})
-			fetched := new(atomic.Int64)
-			run := func(handle string) {
-				spec := newSpec(handle)
-				spec.Inputs = []runtime.Input{{Artifact: counted{tree, fetched}, Path: "in"}}
-				spec.Outputs = []runtime.Output{{Path: "out"}}
-				container := newContainer(t, worker, spec)
-				if got := output(t, begin(t, container, "task", "cat in/a; wc -c <in/b/c; echo own >in/a && cp -r in/. out/; ls /midge-cache 2>&1")); !strings.HasPrefix(got, "text\n5242880\n") ||
-					!strings.Contains(got, "No such file") {
-					t.Errorf("the output is %q", got)
-				}
-				volume, err := container.Volume(t.Context(), "out")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				digest, files, size, err := s.Ingest(t.Context(), "main", volume)
-				want := stored(t, s, map[string]string{"a": "own\n", "b/c": strings.Repeat("0123456789", 1<<19)})
-				if err != nil || digest != want.Handle() || files != 2 || size != 4+10<<19 {
-					t.Errorf("the output is the tree %s of %d files of %d bytes, %v", digest, files, size, err)
-				}
-			}
-			run("first")
-			if fetched.Load() == 0 {
-				t.Error("nothing was fetched")
-			}
-			fetched.Store(0)
-			var all sync.WaitGroup
-			for i := range 3 {
-				all.Go(func() { run(fmt.Sprintf("again-%d", i)) })
-			}
-			all.Wait()
-			if n := fetched.Load(); n != 0 {
-				t.Errorf("what the node has took %d requests", n)
-			}
+			options.Security = way.security
+			options.Namespace = newNamespace(t, map[string]string{"pod-security.kubernetes.io/enforce": way.enforced})
+			way.cache(t, &options)
+			test(t, options)
 		})
 	}
+}
+
+// What a node has is not sent again, whoever had it first; outputs come back by content.
+func TestNodeCache(t *testing.T) {
+	t.Parallel()
+	withEachCache(t, func(t *testing.T, options kubernetes.Options) {
+		worker := newWorker(t, options)
+		s, tree := newStore(t, map[string]string{"a": "text\n", "b/c": strings.Repeat("0123456789", 1<<19)})
+		fetched := new(atomic.Int64)
+		run := func(handle string) {
+			spec := newSpec(handle)
+			spec.Inputs = []runtime.Input{{Artifact: counted{tree, fetched}, Path: "in"}}
+			spec.Outputs = []runtime.Output{{Path: "out"}}
+			container := newContainer(t, worker, spec)
+			if got := output(t, begin(t, container, "task", "cat in/a; wc -c <in/b/c; echo own >in/a && cp -r in/. out/; ls /midge-cache 2>&1")); !strings.HasPrefix(got, "text\n5242880\n") ||
+				!strings.Contains(got, "No such file") {
+				t.Errorf("the output is %q", got)
+			}
+			volume, err := container.Volume(t.Context(), "out")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			digest, files, size, err := s.Ingest(t.Context(), "main", volume)
+			want := stored(t, s, map[string]string{"a": "own\n", "b/c": strings.Repeat("0123456789", 1<<19)})
+			if err != nil || digest != want.Handle() || files != 2 || size != 4+10<<19 {
+				t.Errorf("the output is the tree %s of %d files of %d bytes, %v", digest, files, size, err)
+			}
+		}
+		run("first")
+		if fetched.Load() == 0 {
+			t.Error("nothing was fetched")
+		}
+		fetched.Store(0)
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() { run(fmt.Sprintf("again-%d", i)) })
+		}
+		all.Wait()
+		if n := fetched.Load(); n != 0 {
+			t.Errorf("what the node has took %d requests", n)
+		}
+	})
 }
 
 // bridgeAddress is where pods reach this machine.
