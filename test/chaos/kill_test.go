@@ -20,7 +20,7 @@ while [ $i -le 100000 ]; do
   if [ $i -gt 99000 ]; then while ! test -e killed; do sleep 0.1; done; fi
   seq $i $((i+999))
   i=$((i+1000))
-  sleep 0.2
+  sleep 0.1
 done
 exit 7`, "")
 	const beforeLast = "\n99000\n"
