@@ -25,6 +25,7 @@ var findingFiles = map[string][]string{
 	"../health/thresholds.go":         {"describe"},
 	"../runtime/kubernetes/reason.go": {"explainRequest"},
 	"../runtime/kubernetes/worker.go": {"podsWith"},
+	"../runtime/runc/worker.go":       {"CheckRuntime"},
 }
 
 // docs/operations.md says of each text that a finding may have what it means and what to

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"midge/api"
+	"midge/server/engine"
 )
 
 // metrics are what Prometheus is told, in a registry of the server's own.
@@ -21,6 +22,7 @@ type metrics struct {
 	// received counts what has come as artifacts, stored the files of the artifacts
 	// that were made of it: what is the same in both was sent but once.
 	received, stored prometheus.Counter
+	operations       *prometheus.HistogramVec
 }
 
 func newMetrics(s *Server) *metrics {
@@ -44,8 +46,13 @@ func newMetrics(s *Server) *metrics {
 			Name: "midge_artifact_files_bytes_total",
 			Help: "Bytes of the files of artifacts that were uploaded, sent or already there.",
 		}),
+		operations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "midge_runtime_operation_duration_seconds",
+			Help:    "How long workers took to create containers, start tasks in them and destroy them.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
+		}, []string{"worker", "operation", "result"}),
 	}
-	m.registry.MustRegister(m.duration, m.wait, m.received, m.stored, &currentMetrics{s},
+	m.registry.MustRegister(m.duration, m.wait, m.received, m.stored, m.operations, &currentMetrics{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{Namespace: "midge"}))
 	return m
 }
@@ -60,6 +67,15 @@ func (m *metrics) finished(build api.Build) {
 		m.duration.WithLabelValues(build.TeamName, string(build.Status)).Observe(float64(build.EndTime - build.StartTime))
 		m.wait.Observe(float64(build.StartTime - build.CreateTime))
 	}
+}
+
+// operated counts what a worker did.
+func (m *metrics) operated(worker string, operation engine.Operation, took time.Duration, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.operations.WithLabelValues(worker, string(operation), result).Observe(took.Seconds())
 }
 
 // counting counts the bytes of the bodies of requests.

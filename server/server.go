@@ -247,6 +247,7 @@ func (s *Server) openEngine() {
 		InUse:           s.inUse,
 		KeepUnused:      s.config.KeepImages,
 		Finished:        s.metrics.finished,
+		Operated:        s.metrics.operated,
 		WriteFailed:     s.writeFailed,
 		Collected: func(began time.Time, collected engine.Collected, err error) {
 			s.parts.report(partContainerCollection, began, partValues{

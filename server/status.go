@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"midge/api"
@@ -93,8 +94,13 @@ func (s *Server) watchParts() {
 	}
 	watch(partDatabase, s.lookAtDatabase)
 	watchEach(diskPeriod, partDisk, func(context.Context) (partValues, error) { return s.lookAtDisk() })
-	watch(partEventLogs, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.logsPath()) })
-	watch(partArtifactStore, func(context.Context) (partValues, error) { return nil, tryWriting(s.dir.treesPath()) })
+	watch(partEventLogs, func(context.Context) (partValues, error) {
+		return partValues{"open_logs": float64(s.logs.InUse())}, tryWriting(s.dir.logsPath())
+	})
+	watch(partArtifactStore, func(context.Context) (partValues, error) {
+		return partValues{"uploads": float64(s.artifacts.Uploads()), "max_artifact_bytes": float64(s.config.MaxArtifactSize)},
+			tryWriting(s.dir.treesPath())
+	})
 	watch(partClock, newClock().look)
 	system := usage.OpenSystem()
 	watch(partMachine, func(ctx context.Context) (partValues, error) { return machineStatus(ctx, system) })
@@ -117,17 +123,37 @@ func (s *Server) watchParts() {
 	}
 }
 
+// lookAtDatabase tells how large the database is, and how much of it waits in its log to be
+// put in its place.
 func (s *Server) lookAtDatabase(ctx context.Context) (partValues, error) {
 	if err := s.database.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("read the database: %w", err)
 	}
-	return nil, nil
+	values := partValues{}
+	for name, path := range map[string]string{"bytes": s.dir.databasePath(), "log_bytes": s.dir.databasePath() + "-wal"} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("look at the database: %w", err)
+		}
+		values[name] = float64(info.Size())
+	}
+	return values, nil
 }
 
 // partOfWorker is the name of the part that is a worker.
 func partOfWorker(name string) string { return "worker " + name }
 
+// runtimeChecker is a worker that can tell whether what it runs containers with is there.
+type runtimeChecker interface {
+	CheckRuntime(ctx context.Context) error
+}
+
 func workerStatus(ctx context.Context, worker runtime.Worker) (partValues, error) {
+	if checker, ok := worker.(runtimeChecker); ok {
+		if err := checker.CheckRuntime(ctx); err != nil {
+			return nil, err
+		}
+	}
 	info, err := worker.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the worker how it is: %w", err)

@@ -131,6 +131,8 @@ func TestMetrics(t *testing.T) {
 		`midge_part_ok{part="database"} 1`,
 		`midge_part_age_seconds{part="engine"} `,
 		`midge_artifact_received_bytes_total `,
+		`midge_runtime_operation_duration_seconds_count{operation="create container",result="ok",worker="memory"} 3`,
+		`midge_runtime_operation_duration_seconds_count{operation="start task",result="ok",worker="memory"} 3`,
 		`go_goroutines `,
 	}
 	missing, metrics := wanted, ""

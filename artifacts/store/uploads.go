@@ -36,6 +36,13 @@ func (u *uploads) init(grace time.Duration) {
 	u.open = make(map[uploadKey]*upload)
 }
 
+// Uploads is how many uploads have begun and not ended.
+func (s *Store) Uploads() int {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	return len(s.uploads.open)
+}
+
 // upload gives an upload, begun if there is none.
 func (s *Store) upload(team string, root artifacts.Digest) *upload {
 	u := &s.uploads

@@ -216,6 +216,17 @@ func findRuntime(program string) (string, error) {
 	return "", errors.New("there is no OCI runtime on PATH: install runc (apt-get install runc) or crun")
 }
 
+// CheckRuntime tells whether the programs are there that make containers: an upgrade of the
+// machine may have taken them away.
+func (w *Worker) CheckRuntime(context.Context) error {
+	for _, program := range []string{w.runtime, w.options.Agent} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("no container can be made, install the program again: %w", err)
+		}
+	}
+	return nil
+}
+
 // Close lets go of what the worker has open. Containers and their processes go on.
 // Later calls do nothing.
 func (w *Worker) Close() { w.closed.Do(w.close) }

@@ -261,7 +261,7 @@ func (b *build) freeDisk() {
 		if !ok {
 			continue
 		}
-		if err := destroyOn(b.engine.hard, worker, row.Handle); err != nil {
+		if err := b.engine.destroyOn(b.engine.hard, worker, row.Handle); err != nil {
 			b.logger.Error("a container of a build that has filled the disk cannot be removed", "error", err)
 		}
 	}

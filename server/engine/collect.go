@@ -130,7 +130,7 @@ func (e *Engine) destroy(ctx context.Context, row state.Container) (gone bool, e
 	}
 	// When its worker comes back the container is one that no row names.
 	if worker, ok := e.options.Workers.Worker(row.Worker); ok {
-		if err := destroyOn(ctx, worker, row.Handle); err != nil {
+		if err := e.destroyOn(ctx, worker, row.Handle); err != nil {
 			return false, err
 		}
 	}
@@ -174,21 +174,21 @@ func (e *Engine) collectWorker(ctx context.Context, worker runtime.Worker) error
 	var errs []error
 	for _, handle := range handles {
 		if !named[handle] {
-			errs = append(errs, destroyOn(ctx, worker, handle))
+			errs = append(errs, e.destroyOn(ctx, worker, handle))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // destroyOn destroys a container. One that is gone is no error.
-func destroyOn(ctx context.Context, worker runtime.Worker, handle string) error {
+func (e *Engine) destroyOn(ctx context.Context, worker runtime.Worker, handle string) error {
 	container, err := worker.LookupContainer(ctx, handle)
 	var missing *runtime.NotFoundError
 	if errors.As(err, &missing) {
 		return nil
 	}
 	if err == nil {
-		err = container.Destroy(ctx)
+		err = e.operate(worker.Name(), DestroyContainer, func() error { return container.Destroy(ctx) })
 	}
 	if err != nil {
 		return fmt.Errorf("destroy the container %s on the worker %s: %w", handle, worker.Name(), err)

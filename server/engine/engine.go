@@ -74,6 +74,9 @@ type Options struct {
 	Finished    func(build api.Build)
 	Collected   func(began time.Time, collected Collected, err error)
 	WriteFailed func(err error)
+	// Operated is told of each thing that a worker was to do with a container, how long that
+	// took and what came of it; nil if nobody is to be. It must not wait.
+	Operated func(worker string, operation Operation, took time.Duration, err error)
 	// System is the machine of the workers, which is sampled while builds run; nil is not.
 	System *usage.System
 	// Logger is for what no build's log can say; nil discards it.
@@ -123,6 +126,9 @@ func New(options Options) *Engine {
 	}
 	if options.WriteFailed == nil {
 		options.WriteFailed = func(error) {}
+	}
+	if options.Operated == nil {
+		options.Operated = func(string, Operation, time.Duration, error) {}
 	}
 	e := &Engine{
 		options:     options,

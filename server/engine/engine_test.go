@@ -83,7 +83,11 @@ func destroyAll(t testing.TB, worker runtime.Worker) {
 		t.Error(err)
 	}
 	for _, handle := range handles {
-		if err := destroyOn(ctx, worker, handle); err != nil {
+		container, err := worker.LookupContainer(ctx, handle)
+		if err == nil {
+			err = container.Destroy(ctx)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	}

@@ -144,7 +144,7 @@ func (e *Engine) removeNow(ctx context.Context, row state.Container, reason stri
 		return err
 	}
 	if worker, ok := e.options.Workers.Worker(row.Worker); ok {
-		if err := destroyOn(ctx, worker, row.Handle); err != nil {
+		if err := e.destroyOn(ctx, worker, row.Handle); err != nil {
 			return err
 		}
 	}

@@ -153,7 +153,12 @@ func (t *task) create(ctx context.Context, worker runtime.Worker, spec runtime.C
 	}
 	defer release()
 	spec.Progress = t.sayProgress
-	return worker.FindOrCreateContainer(ctx, spec)
+	var container runtime.Container
+	err = t.engine.operate(worker.Name(), CreateContainer, func() (err error) {
+		container, err = worker.FindOrCreateContainer(ctx, spec)
+		return err
+	})
+	return container, err
 }
 
 // process runs the task's command, or finds it running, to its end.
@@ -166,7 +171,7 @@ func (t *task) process(ctx context.Context, container runtime.Container, row *st
 	process, err := container.Attach(t.engaged, runtime.TaskProcessID)
 	var missing *runtime.NotFoundError
 	if errors.As(err, &missing) {
-		process, err = t.start(ctx, container, environment)
+		process, err = t.start(ctx, container, row.Worker, environment)
 	}
 	if err != nil {
 		return runtime.ExitStatus{}, errors.Join(err, closeListener(listener))
@@ -184,11 +189,14 @@ func (t *task) process(ctx context.Context, container runtime.Container, row *st
 	return status, err
 }
 
-func (t *task) start(ctx context.Context, container runtime.Container, environment []string) (runtime.Process, error) {
+func (t *task) start(ctx context.Context, container runtime.Container, worker string, environment []string) (process runtime.Process, err error) {
 	ctx, span := trace.StartSpan(ctx, "start")
 	spec := t.processSpec()
 	spec.Env = append(spec.Env, environment...)
-	process, err := container.Run(ctx, spec)
+	err = t.engine.operate(worker, StartTask, func() (err error) {
+		process, err = container.Run(ctx, spec)
+		return err
+	})
 	if err != nil && ctx.Err() != nil {
 		// It may have come as far as to run.
 		err = errors.Join(err, container.Stop(t.engaged, 0))

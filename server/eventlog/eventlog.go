@@ -61,6 +61,13 @@ func (s *Store) Open(build int) (*Log, error) {
 	return &Log{log: shared, release: sync.OnceValue(func() error { return s.release(build, shared) })}, nil
 }
 
+// InUse is how many logs are open: those of builds that run, and of those that are read.
+func (s *Store) InUse() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 func (s *Store) release(build int, shared *log) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

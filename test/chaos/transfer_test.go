@@ -16,7 +16,7 @@ import (
 // commands wait for the next one, say so, and go on where they were.
 func TestServerIsKilledInTransfers(t *testing.T) {
 	s := realserver.Start(t, realserver.Options{})
-	const files, length = 24, 4 << 20
+	const files, length = 16, 4 << 20
 	for i := range files {
 		random(t, s.Path(fmt.Sprintf("src/%d", i)), length)
 	}

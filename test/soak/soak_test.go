@@ -38,6 +38,9 @@ const (
 	killEvery = 8
 	// lines is how many lines a build writes.
 	lines = 200
+	// mostContainers is how many there may be when the server is killed. On a slow machine,
+	// were it killed sooner, it would never come to remove any.
+	mostContainers = 100
 )
 
 // kind is what becomes of a build.
@@ -247,6 +250,13 @@ func (s *soak) runEach(n int, then func(i int)) {
 func (s *soak) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	realserver.Eventually(s.t, "containers are removed", func() error {
+		containers, err := os.ReadDir(filepath.Join(s.server.DataDir, "workers/containers"))
+		if err == nil && len(containers) > mostContainers {
+			err = fmt.Errorf("there are %d", len(containers))
+		}
+		return err
+	})
 	s.server.Kill()
 	s.server.Start()
 	s.kills++
