@@ -75,7 +75,7 @@ func (r Reference) String() string {
 		if i > 0 {
 			b.WriteByte('.')
 		}
-		if strings.ContainsAny(part, ".: /") {
+		if strings.ContainsAny(part, ".: /") || strings.TrimSpace(part) != part {
 			part = `"` + part + `"`
 		}
 		b.WriteString(part)
