@@ -211,14 +211,15 @@ func TestWrongPassword(t *testing.T) {
 // flaky fails the first requests as it is told to, and then answers.
 func flaky(failures int, fail http.HandlerFunc) (handler http.HandlerFunc, requests *atomic.Int64) {
 	requests = new(atomic.Int64)
+	left := new(atomic.Int64)
+	left.Store(int64(failures))
 	return func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		if r.URL.Path == "/api/v1/info" {
 			io.WriteString(w, `{"version":"8.0.0"}`)
 			return
 		}
-		if failures > 0 {
-			failures--
+		if left.Add(-1) >= 0 {
 			fail(w, r)
 			return
 		}

@@ -1,6 +1,7 @@
 package hijack
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"midge/api"
+	"midge/runtime"
 )
 
 // dialRaw connects without being a client.
@@ -167,6 +169,38 @@ func TestStartTwice(t *testing.T) {
 	}
 	if ids[0] != ids[1] || len(server.current().List()) != 1 {
 		t.Errorf("the sessions are %q", ids)
+	}
+}
+
+// slowContainer takes its time to run a command.
+type slowContainer struct {
+	runtime.Container
+	running chan struct{} // has one for each command that is asked for
+	goOn    chan struct{} // closed when they may run
+}
+
+func (c *slowContainer) Run(ctx context.Context, spec runtime.ProcessSpec) (runtime.Process, error) {
+	c.running <- struct{}{}
+	<-c.goOn
+	return c.Container.Run(ctx, spec)
+}
+
+// TestStartAgainMeanwhile starts by the same name again before the first start has ended,
+// as a client does that has lost its connection.
+func TestStartAgainMeanwhile(t *testing.T) {
+	server := newServer(t, Config{})
+	slow := &slowContainer{server.container, make(chan struct{}, 2), make(chan struct{})}
+	server.container = slow
+	first := server.dialFrames()
+	send(t, first, startFrame("the same", cat))
+	next(t, slow.running, "the command")
+	second := server.dialFrames()
+	send(t, second, startFrame("the same", cat))
+	first.socket.CloseNow()
+	close(slow.goOn)
+	receive(t, second, frameAttached)
+	if sessions, more := len(server.current().List()), len(slow.running); sessions != 1 || more != 0 {
+		t.Errorf("there are %d sessions, and %d other commands were run", sessions, more)
 	}
 }
 

@@ -112,6 +112,8 @@ type Sessions struct {
 	sessions map[string]*Session
 	// starting has, by container, how many sessions are not in the above yet.
 	starting map[string]int
+	// asked has, by client, a start that goes on; it is closed when that has ended.
+	asked map[string]chan struct{}
 }
 
 // Open gives the sessions that are kept in a directory. Those that were there
@@ -145,6 +147,7 @@ func Open(config Config) (*Sessions, error) {
 	s := &Sessions{
 		config: config, ctx: ctx, cancel: cancel,
 		sessions: map[string]*Session{}, starting: map[string]int{},
+		asked: map[string]chan struct{}{},
 	}
 	s.running.Go(s.tellUse)
 	return s, nil
@@ -221,6 +224,11 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	ctx, span := trace.StartSpan(ctx, "start hijack session")
 	defer func() { span.End(err) }()
 
+	done, err := s.alone(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if session := s.startedBy(client, place.Container.Handle()); session != nil {
 		return session, nil
 	}
@@ -285,6 +293,35 @@ func startError(err error, path string) error {
 		return newError(CodeRefused, "cannot run %s: %v", path, spec)
 	}
 	return fmt.Errorf("run %s: %w", path, err)
+}
+
+// alone waits until no other start by a client goes on, and has others wait until done is
+// called: who asks again may do so before the first start has come to an end.
+func (s *Sessions) alone(ctx context.Context, client string) (done func(), err error) {
+	if client == "" {
+		return func() {}, nil
+	}
+	for {
+		s.mu.Lock()
+		other := s.asked[client]
+		if other == nil {
+			ended := make(chan struct{})
+			s.asked[client] = ended
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				delete(s.asked, client)
+				close(ended)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (s *Sessions) startedBy(client, container string) *Session {
