@@ -9,8 +9,10 @@ import (
 
 // WorkerRequest says what a task needs of a worker.
 type WorkerRequest struct {
+	// Platform is linux, or linux/arm64 where the architecture matters.
 	Platform string
-	// Tags are all to be the worker's. Without any, a worker without tags is wanted.
+	// Tags are all to be the worker's. Without any, a worker is wanted that has none
+	// but optional ones.
 	Tags []string
 	// Team is who asks: only it gets the workers that are its own, and gets those
 	// rather than the workers of all teams.
@@ -61,9 +63,9 @@ func (p *Pool) fitting(request WorkerRequest) ([]*member, error) {
 		if m.info.Team != "" && m.info.Team != request.Team {
 			continue
 		}
-		there = append(there, fmt.Sprintf("%s (%s)", m.name, describeWorker(m.info.Platform, m.info.Tags)))
+		there = append(there, fmt.Sprintf("%s (%s)", m.name, m.info.describe(request.Platform)))
 		switch {
-		case m.info.Platform != request.Platform || !suits(m.info.Tags, request.Tags):
+		case !m.info.has(request.Platform) || !m.info.suits(request.Tags):
 		case m.info.Team != "":
 			own = append(own, m)
 		default:
@@ -79,13 +81,31 @@ func (p *Pool) fitting(request WorkerRequest) ([]*member, error) {
 	return nil, &NoWorkerError{Request: request, Version: p.version, There: there}
 }
 
-// suits tells whether a worker with tags is for who asks for these.
-func suits(tags, asked []string) bool {
+// describe says what a worker is, to who asks for a platform.
+func (i WorkerInfo) describe(asked string) string {
+	platform := i.Platform
+	if i.Architecture != "" && strings.Contains(asked, "/") {
+		platform += "/" + i.Architecture
+	}
+	return describeWorker(platform, i.AllTags())
+}
+
+// AllTags are all that a task may ask for.
+func (i WorkerInfo) AllTags() []string { return slices.Concat(i.Tags, i.OptionalTags) }
+
+// has tells whether a worker is of a platform, or may have it.
+func (i WorkerInfo) has(platform string) bool {
+	system, architecture, _ := strings.Cut(platform, "/")
+	return i.Platform == system && (architecture == "" || i.Architecture == "" || i.Architecture == architecture)
+}
+
+// suits tells whether a worker is for who asks for these tags.
+func (i WorkerInfo) suits(asked []string) bool {
 	if len(asked) == 0 {
-		return len(tags) == 0
+		return len(i.Tags) == 0
 	}
 	for _, tag := range asked {
-		if !slices.Contains(tags, tag) {
+		if !slices.Contains(i.Tags, tag) && !slices.Contains(i.OptionalTags, tag) {
 			return false
 		}
 	}

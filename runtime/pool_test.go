@@ -53,6 +53,8 @@ func TestPoolSelectsWhatFits(t *testing.T) {
 		runtimetest.Config{Name: "plain"},
 		runtimetest.Config{Name: "gpu", Tags: []string{"gpu", "big"}},
 		runtimetest.Config{Name: "mac", Platform: "darwin"},
+		runtimetest.Config{Name: "arm", Architecture: "arm64", Tags: []string{"arm"}},
+		runtimetest.Config{Name: "parts", Team: "parts", OptionalTags: []string{"gpu", "big"}},
 		runtimetest.Config{Name: "own", Team: "owners"},
 		runtimetest.Config{Name: "own-gpu", Team: "owners", Tags: []string{"gpu"}})
 	for _, test := range []struct {
@@ -67,9 +69,16 @@ func TestPoolSelectsWhatFits(t *testing.T) {
 		{runtime.WorkerRequest{Platform: "linux", Team: "owners", Tags: []string{"gpu"}}, "own-gpu"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "owners", Tags: []string{"big"}}, "gpu"},
 		{runtime.WorkerRequest{Platform: "windows", Team: "main"},
-			"no workers satisfying: platform 'windows', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin')"},
+			"no workers satisfying: platform 'windows', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux', tag 'arm')"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "main", Tags: []string{"gpu", "small"}},
-			"no workers satisfying: platform 'linux', tag 'gpu', tag 'small', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin')"},
+			"no workers satisfying: platform 'linux', tag 'gpu', tag 'small', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux', tag 'arm')"},
+		{runtime.WorkerRequest{Platform: "linux", Team: "parts"}, "parts"},
+		{runtime.WorkerRequest{Platform: "linux", Team: "parts", Tags: []string{"gpu"}}, "parts"},
+		{runtime.WorkerRequest{Platform: "linux", Team: "parts", Tags: []string{"gpu", "arm"}}, "no workers satisfying: platform 'linux', tag 'gpu', tag 'arm'"},
+		{runtime.WorkerRequest{Platform: "linux/arm64", Team: "main", Tags: []string{"arm"}}, "arm"},
+		{runtime.WorkerRequest{Platform: "linux/s390x", Team: "main", Tags: []string{"gpu"}}, "gpu"},
+		{runtime.WorkerRequest{Platform: "linux/amd64", Team: "main", Tags: []string{"arm"}},
+			"no workers satisfying: platform 'linux/amd64', tag 'arm', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux/arm64', tag 'arm')"},
 		{runtime.WorkerRequest{Platform: "darwin", Team: "main", Tags: []string{"gpu"}}, "no workers satisfying: platform 'darwin', tag 'gpu'"},
 	} {
 		claim, err := pool.Select(t.Context(), test.request, mustNotWait(t))

@@ -65,9 +65,15 @@ type Collector interface {
 
 // WorkerInfo says what a worker is and how busy it is.
 type WorkerInfo struct {
-	Runtime        string // runc, kubernetes, memory
-	Platform       string // as in a task config: linux
-	Tags           []string
+	Runtime  string // runc, kubernetes, memory
+	Platform string // as in a task config: linux
+	// Architecture is what a task may ask for behind its platform, as Go calls it. A
+	// worker that has several leaves it "", and puts a container where spec.Platform says.
+	Architecture string
+	Tags         []string
+	// OptionalTags are more that tasks may ask for, and need not: a worker that has
+	// several parts puts a container where spec.Tags says.
+	OptionalTags   []string
 	Team           string // "" when every team may use it
 	State          string // running, landing, landed
 	StartTime      time.Time
@@ -101,6 +107,11 @@ const TaskProcessID = "task"
 type ContainerSpec struct {
 	// Handle names the container: 1 to 64 of a-z, 0-9 and '-'.
 	Handle string
+
+	// Platform and Tags are what the worker was selected by. They say to one that has
+	// several parts which of those the container is to be on; "" and none are any.
+	Platform string // linux, or linux/arm64
+	Tags     []string
 
 	// Dir is the working directory, an absolute path inside. Inputs, outputs and
 	// caches with relative paths are below it. It is made if the image lacks it.
@@ -163,7 +174,9 @@ type Limits struct {
 
 	// Disk is how many bytes the container's files, less what it was given, and the
 	// output of its processes may take. What is beyond that is not written, or else, at
-	// some later moment, all of its processes are killed. Not bounded on a worker that cannot.
+	// some later moment, all of its processes are killed. Not bounded on a worker that cannot;
+	// one whose machines count for it counts what the container was given as well, and has
+	// nothing left of one that has taken more.
 	Disk uint64
 }
 

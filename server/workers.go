@@ -29,7 +29,7 @@ func (s *Server) listWorkers(w http.ResponseWriter, r *http.Request) {
 			Pending:          info.Pending,
 			Waits:            info.Waits,
 			Platform:         info.Platform,
-			Tags:             info.Tags,
+			Tags:             info.AllTags(),
 			Team:             info.Team,
 			Name:             worker.Name(),
 			Version:          workerVersion,

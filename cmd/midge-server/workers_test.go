@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -132,4 +133,28 @@ func TestWorkerThatDoesNotOpen(t *testing.T) {
 	config := filepath.Join(dir, "midge.yml")
 	writeFile(t, config, "workers: [{name: one}, {name: two, runc: {runtime-path: /none/runc}}]\n")
 	wantFailure(t, dir, program(t, dir, "--config", config), "open the worker two: the OCI runtime /none/runc cannot be run")
+}
+
+func TestTagTemplates(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gpu=1.yaml")
+	if err := os.WriteFile(file, []byte("spec: {}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := parse(t, nil, nil, "workers: [{name: a, runtime: kubernetes, kubernetes: {tag-template: [gpu="+file+", none]}}]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := s.workers[0].kubernetes.tagTemplates
+	if templates, err := readTagTemplates(named[:1]); err != nil || string(templates["gpu"]) != "spec: {}" {
+		t.Errorf("it gave %q, %v", templates, err)
+	}
+	for want, named := range map[string][]string{
+		`tag-template is "none": it should be TAG=FILE`: named,
+		"two tag-templates of the tag gpu":              {named[0], named[0]},
+		"read the pod template of the tag gpu":          {"gpu=" + file + ".not"},
+	} {
+		if _, err := readTagTemplates(named); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q gave %v, want %q", named, err, want)
+		}
+	}
 }

@@ -105,7 +105,7 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtim
 	if w.shares(volumes) {
 		w.share(p, spec)
 	}
-	if p, err = withTemplate(p, w.options.PodTemplate); err != nil {
+	if p, err = w.placed(p, spec.Tags); err != nil {
 		return nil, err
 	}
 	c, err := w.start(ctx, spec, p, img)

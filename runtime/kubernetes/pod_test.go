@@ -245,9 +245,9 @@ func TestPendingPods(t *testing.T) {
 // A task that fills more of the node's disk than it may is evicted, and that is said.
 func TestEphemeralStorage(t *testing.T) {
 	t.Parallel()
-	options := newOptions(t)
-	options.PodTemplate = []byte("spec: {containers: [{name: task, resources: {limits: {ephemeral-storage: 8Mi}}}]}")
-	container := newContainer(t, newWorker(t, options), newSpec("storage"))
+	spec := newSpec("storage")
+	spec.Limits.Disk = 8 << 20
+	container := newContainer(t, newWorker(t, newOptions(t)), spec)
 	process := begin(t, container, "task", "dd if=/dev/zero of=/tmp/fill bs=1M count=32 && read line")
 	_, err := process.Wait(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "evicted it") || !strings.Contains(err.Error(), "ephemeral") {

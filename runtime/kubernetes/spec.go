@@ -114,6 +114,10 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 	}
 	mounts := []corev1.VolumeMount{{Name: agentVolume, MountPath: pod.Dir}}
 	own := mounts
+	nodes, err := nodeSelector(spec.Platform)
+	if err != nil {
+		return nil, err
+	}
 	for number, v := range volumes {
 		mounts = append(mounts, corev1.VolumeMount{Name: agentVolume, MountPath: v.Target, SubPath: pod.VolumeDir(number)})
 	}
@@ -132,7 +136,7 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 			AutomountServiceAccountToken:  new(false),
 			EnableServiceLinks:            new(false),
 			Hostname:                      hostname(cmp.Or(spec.Hostname, spec.Handle)),
-			NodeSelector:                  map[string]string{corev1.LabelOSStable: "linux"},
+			NodeSelector:                  nodes,
 			SecurityContext:               w.podSecurity(spec),
 			Volumes: []corev1.Volume{{
 				Name:         agentVolume,
@@ -196,19 +200,22 @@ func (w *Worker) limits(asked runtime.Limits) runtime.Limits {
 	return runtime.Limits{
 		CPUShares: cmp.Or(asked.CPUShares, w.options.Limits.CPUShares),
 		Memory:    cmp.Or(asked.Memory, w.options.Limits.Memory),
+		Disk:      cmp.Or(asked.Disk, w.options.Limits.Disk),
 	}
 }
 
 // resources gives limits as a pod has them. Shares are a weight, as requests of cpu
-// are; a limit of memory is a request for as much.
+// are; a limit of memory or of disk space is a request for as much.
 func resources(limits runtime.Limits) corev1.ResourceRequirements {
 	r := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
 	if limits.CPUShares > 0 {
 		r.Requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(int64(limits.CPUShares)*1000/1024, resource.DecimalSI)
 	}
-	if limits.Memory > 0 {
-		memory := *resource.NewQuantity(int64(limits.Memory), resource.BinarySI)
-		r.Requests[corev1.ResourceMemory], r.Limits[corev1.ResourceMemory] = memory, memory
+	for name, bytes := range map[corev1.ResourceName]uint64{corev1.ResourceMemory: limits.Memory, corev1.ResourceEphemeralStorage: limits.Disk} {
+		if bytes > 0 {
+			amount := *resource.NewQuantity(int64(bytes), resource.BinarySI)
+			r.Requests[name], r.Limits[name] = amount, amount
+		}
 	}
 	return r
 }

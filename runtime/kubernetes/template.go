@@ -4,11 +4,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
 )
+
+// checkTemplates says what is wrong with the templates, nil when nothing is.
+func (o *Options) checkTemplates() error {
+	if err := checkTemplate(o.PodTemplate); err != nil {
+		return err
+	}
+	for _, tag := range slices.Sorted(maps.Keys(o.TagTemplates)) {
+		if err := checkTemplate(o.TagTemplates[tag]); err != nil {
+			return fmt.Errorf("the tag %s: %w", tag, err)
+		}
+	}
+	return nil
+}
 
 // checkTemplate says what is wrong with a pod template, nil when nothing is.
 func checkTemplate(template []byte) error {
@@ -37,7 +52,7 @@ func checkTemplate(template []byte) error {
 }
 
 // withTemplate merges a template, which was checked, over a pod. The pod's own name,
-// labels and annotations stay.
+// labels and annotations stay, and so do its tolerations.
 func withTemplate(p *corev1.Pod, template []byte) (*corev1.Pod, error) {
 	if len(template) == 0 {
 		return p, nil
@@ -52,11 +67,17 @@ func withTemplate(p *corev1.Pod, template []byte) (*corev1.Pod, error) {
 	}
 	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.Pod{})
 	if err != nil {
-		return nil, fmt.Errorf("merge the pod template: %w", err)
+		return nil, err
 	}
 	var result corev1.Pod
 	if err := json.Unmarshal(merged, &result); err != nil {
-		return nil, fmt.Errorf("merge the pod template: %w", err)
+		return nil, err
+	}
+	// A strategic merge would have the later list take the place of the one before.
+	for _, toleration := range p.Spec.Tolerations {
+		if !slices.ContainsFunc(result.Spec.Tolerations, func(other corev1.Toleration) bool { return reflect.DeepEqual(toleration, other) }) {
+			result.Spec.Tolerations = append(result.Spec.Tolerations, toleration)
+		}
 	}
 	result.Name, result.Namespace = p.Name, p.Namespace
 	result.Labels, result.Annotations = with(result.Labels, p.Labels), with(result.Annotations, p.Annotations)

@@ -58,6 +58,9 @@ type Options struct {
 	DefaultImage string
 	// PodTemplate is a pod, as YAML or JSON, that is merged over each that is made.
 	PodTemplate []byte
+	// TagTemplates are merged over PodTemplate, each for the containers of tasks that
+	// ask for a tag. Those tags are optional, unless they are among Tags as well.
+	TagTemplates map[string][]byte
 	// Security is what the Pod Security Standards call what pods may do; "" is SecurityRestricted.
 	Security Security
 	// StartTimeout is how long a pod may take to start; 0 is DefaultStartTimeout.
@@ -144,7 +147,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		return nil, errors.New("there is a URL for artifacts, and nothing that serves them there")
 	}
 	options.Log = cmp.Or(options.Log, slog.Default())
-	if err := checkTemplate(options.PodTemplate); err != nil {
+	if err := options.checkTemplates(); err != nil {
 		return nil, err
 	}
 	config, namespace, err := clusterConfig(options.Kubeconfig)
@@ -298,6 +301,7 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 		Runtime:        "kubernetes",
 		Platform:       "linux",
 		Tags:           w.options.Tags,
+		OptionalTags:   w.optionalTags(),
 		Team:           w.options.Team,
 		State:          "running",
 		StartTime:      w.started,

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"sync"
 	"time"
 
@@ -286,6 +287,7 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 	return runtime.WorkerInfo{
 		Runtime:        "runc",
 		Platform:       "linux",
+		Architecture:   goruntime.GOARCH,
 		Tags:           w.options.Tags,
 		Team:           w.options.Team,
 		State:          "running",

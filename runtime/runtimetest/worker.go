@@ -40,6 +40,8 @@ const (
 type Config struct {
 	Name           string // "memory" when empty
 	Platform       string // "linux" when empty
+	Architecture   string
+	OptionalTags   []string
 	Tags           []string
 	Team           string
 	MaxActiveTasks int
@@ -110,7 +112,8 @@ func (w *Worker) Info(ctx context.Context) (runtime.WorkerInfo, error) {
 	w.mu.Lock()
 	containers := slices.Collect(maps.Values(w.containers))
 	info := runtime.WorkerInfo{
-		Runtime: "memory", Platform: w.config.Platform, Tags: w.config.Tags, Team: w.config.Team,
+		Runtime: "memory", Platform: w.config.Platform, Architecture: w.config.Architecture,
+		Tags: w.config.Tags, OptionalTags: w.config.OptionalTags, Team: w.config.Team,
 		State: "running", StartTime: w.started, MaxActiveTasks: w.config.MaxActiveTasks, Remote: w.config.Remote,
 		Containers: len(w.containers), Volumes: len(w.volumes) + len(w.caches),
 	}

@@ -66,6 +66,8 @@ func (t *task) containerSpec(ctx context.Context) (runtime.ContainerSpec, error)
 	}
 	return runtime.ContainerSpec{
 		Handle:     t.handle,
+		Platform:   t.config.Platform,
+		Tags:       t.plan.Task.Tags,
 		Dir:        t.dir,
 		Image:      image,
 		Env:        t.environment(ctx),

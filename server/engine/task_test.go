@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,19 +230,20 @@ func TestCachesAreKept(t *testing.T) {
 
 func TestWhatATaskIsGiven(t *testing.T) {
 	var specs []runtime.ContainerSpec
-	worker := &recordingWorker{Worker: runtimetest.NewWorker(runtimetest.Config{}), specs: &specs}
+	config := runtimetest.Config{Architecture: "arm64", OptionalTags: []string{"gpu"}}
+	worker := &recordingWorker{Worker: runtimetest.NewWorker(config), specs: &specs}
 	s := newServer(t, worker)
 	s.options.AllowPrivileged = true
 	s.options.DefaultLimits = runtime.Limits{CPUShares: 512, Memory: 1 << 26, Pids: 100}
 	s.options.MaxLimits.Disk = 1 << 40
 	s.start()
-	s.run(`{"id":"a","task":{"name":"a","privileged":true,"hermetic":true,"config":{"platform":"linux","run":{"path":"true","user":"root"},"container_limits":{"memory":"128MB"},"caches":[{"path":"./c"}],"outputs":[{"name":"out","path":"deep/out/"}]}}}`)
+	s.run(`{"id":"a","task":{"name":"a","privileged":true,"hermetic":true,"tags":["gpu"],"config":{"platform":"linux/arm64","run":{"path":"true","user":"root"},"container_limits":{"memory":"128MB"},"caches":[{"path":"./c"}],"outputs":[{"name":"out","path":"deep/out/"}]}}}`)
 	s.run(`{"id":"a","task":{"name":"a","config":{"platform":"linux","run":{"path":"true"},"image_resource":{"type":"registry-image","source":{"repository":"busybox"},"version":{"digest":"sha256:1"}},"container_limits":{"disk":"2GB"}}}}`)
 	if len(specs) != 2 {
 		t.Fatalf("%d containers were made", len(specs))
 	}
 	spec := specs[0]
-	if !spec.Privileged || !spec.Hermetic || spec.User != "root" || !spec.Image.Host {
+	if !spec.Privileged || !spec.Hermetic || spec.User != "root" || !spec.Image.Host || spec.Platform != "linux/arm64" || !slices.Equal(spec.Tags, []string{"gpu"}) {
 		t.Errorf("got %+v", spec)
 	}
 	if want := (runtime.Limits{CPUShares: 512, Memory: 128 << 20, Pids: 100, Disk: 1 << 40}); spec.Limits != want {
