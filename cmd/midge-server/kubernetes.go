@@ -37,6 +37,7 @@ func addKubernetes(flags *pflag.FlagSet, s *kubernetesSettings) {
 	flags.Var(newChoice((*string)(&s.Security), string(kubernetes.SecurityRestricted), string(kubernetes.SecurityBaseline)), "pod-security", "Pod Security Standard that pods meet: restricted has tasks run as one user who is not root, baseline as the image's")
 	flags.StringVar((*string)(&s.Cache), "cache", string(s.Cache), "what keeps contents and task caches from one pod to the next: none, node, a directory of each node, or the `name` of a PersistentVolumeClaim")
 	flags.StringVar(&s.artifactsURL, "pod-artifacts-url", s.artifactsURL, "`URL` of the server as pods reach it, to exchange artifacts with them (default they go through the API server)")
+	flags.StringVar(&s.Owner, "pod-owner", s.Owner, "`name` of the PersistentVolumeClaim with the server's data, with which pods go when it is deleted (default they go with nothing)")
 	flags.DurationVar(&s.StartTimeout, "pod-start-timeout", s.StartTimeout, "how long a pod may take to start")
 	flags.DurationVar(&s.Deadline, "pod-deadline", s.Deadline, "how long a pod may live, whatever becomes of the server")
 }

@@ -158,3 +158,18 @@ func TestTagTemplates(t *testing.T) {
 		}
 	}
 }
+
+// The settings that deploy/kubernetes has are settings of this program.
+func TestDeployedSettings(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/kubernetes/midge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parse(t, nil, map[string]string{"MIDGE_ADD_LOCAL_USER": "ann:secret"}, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.workers) != 1 || s.workers[0].runtime != runtimeKubernetes || s.workers[0].kubernetes.Owner != "midge-data" {
+		t.Errorf("the workers are %+v", s.workers)
+	}
+}

@@ -115,12 +115,7 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtim
 	if err == nil {
 		return c, nil
 	}
-	ctx = context.WithoutCancel(ctx)
-	err = errors.Join(err, w.removePod(ctx, p.Name))
-	if img.username != "" {
-		err = errors.Join(err, w.removeSecret(ctx, p.Name))
-	}
-	return nil, err
+	return nil, errors.Join(err, w.removeUp(ctx, p.Name, img))
 }
 
 // start makes the pod and waits until it runs.
@@ -146,11 +141,33 @@ func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev
 	return c, nil
 }
 
-// bringUp makes the pod and waits until its container runs.
+// bringUp makes the pod and waits until its container runs. One that its node does not take
+// is made again, for the scheduler to find another node.
 func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img image, say *progress) (*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.options.StartTimeout, errStartTimeout)
 	defer cancel()
-	if err := w.makeSecret(ctx, handle, p, img); err != nil {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		up, err := w.bringUpOnce(ctx, handle, p, img, say)
+		refused := (*PodError)(nil)
+		if !errors.As(err, &refused) || !refused.passes {
+			return up, err
+		}
+		say.waiting(err.Error())
+		if err := w.removeUp(ctx, p.Name, img); err != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, say.ended(ctx)
+		case <-time.After(wait):
+		}
+		p.Name = newPodName(w.Name(), handle)
+	}
+}
+
+func (w *Worker) bringUpOnce(ctx context.Context, handle string, p *corev1.Pod, img image, say *progress) (*corev1.Pod, error) {
+	p, err := w.withSecret(ctx, handle, p, img, say)
+	if err != nil {
 		return nil, err
 	}
 	made, err := w.makePod(ctx, p, say)
@@ -163,35 +180,34 @@ func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img 
 	return w.await(ctx, made, say)
 }
 
-// makePod makes a pod, again while what refuses it may pass.
-func (w *Worker) makePod(ctx context.Context, p *corev1.Pod, say *progress) (_ *corev1.Pod, err error) {
-	ctx, span := trace.StartSpan(ctx, "create pod")
-	defer func() { span.End(err) }()
-	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		made, err := w.createPod(ctx, p)
-		switch {
-		case err == nil:
-			return made, nil
-		case ctx.Err() != nil:
-			return nil, say.ended(ctx)
-		case apierrors.IsAlreadyExists(err): // by a request whose answer was lost
-			return w.client.Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
-		case !passes(err):
-			return nil, w.explainCreate(err)
-		}
-		say.waiting("the cluster takes no pod yet: " + explainRequest(err).Error())
-		select {
-		case <-ctx.Done():
-			return nil, say.ended(ctx)
-		case <-time.After(wait):
-		}
+// removeUp removes a pod, and the secret to pull its image with.
+func (w *Worker) removeUp(ctx context.Context, name string, img image) error {
+	ctx = context.WithoutCancel(ctx)
+	err := w.removePod(ctx, name)
+	if img.username != "" {
+		err = errors.Join(err, w.removeSecret(ctx, name))
 	}
+	return err
 }
 
-func (w *Worker) createPod(ctx context.Context, p *corev1.Pod) (*corev1.Pod, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	return w.client.Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
+// makePod makes a pod, again while what refuses it may pass.
+func (w *Worker) makePod(ctx context.Context, p *corev1.Pod, say *progress) (made *corev1.Pod, err error) {
+	ctx, span := trace.StartSpan(ctx, "create pod")
+	defer func() { span.End(err) }()
+	err = w.requestFor(ctx, untilDone, say.notYet, func(ctx context.Context) (err error) {
+		made, err = w.client.Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) { // by a request whose answer was lost
+			made, err = w.client.Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return made, nil
+	case ctx.Err() != nil:
+		return nil, say.ended(ctx)
+	}
+	return nil, w.explainCreate(err)
 }
 
 // fill brings what the container is to have into its pod.
@@ -265,9 +281,9 @@ func (c *container) streamArtifact(ctx context.Context, number int, artifact run
 
 // removePod removes a pod and what goes with it. One that is gone is no error.
 func (w *Worker) removePod(ctx context.Context, name string) error {
-	request, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	err := w.client.Pods(w.options.Namespace).Delete(request, name, metav1.DeleteOptions{})
+	err := w.request(ctx, func(ctx context.Context) error {
+		return w.client.Pods(w.options.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete pod %s: %w", name, explainRequest(err))
 	}
@@ -276,7 +292,7 @@ func (w *Worker) removePod(ctx context.Context, name string) error {
 	w.mu.Unlock()
 	if client != nil {
 		// At once, and not when the kubelet gets to it. That it is told the other way is no matter.
-		_ = client.Quit(request)
+		_ = w.attempt(ctx, client.Quit)
 	}
 	w.forget(name)
 	return nil

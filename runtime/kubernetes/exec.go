@@ -34,7 +34,7 @@ func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn
 // arguments.
 func (w *Worker) dial(ctx context.Context, handle, name, container string, args ...string) (net.Conn, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		conn, err := w.exec(ctx, name, container, append([]string{pod.Program}, args...))
+		conn, err := w.execSoon(ctx, name, container, append([]string{pod.Program}, args...))
 		if err == nil {
 			return conn, nil
 		}
@@ -50,6 +50,18 @@ func (w *Worker) dial(ctx context.Context, handle, name, container string, args 
 		case <-time.After(wait):
 		}
 	}
+}
+
+// execSoon is exec, given up when it takes as long as what leads there does not take: a
+// node that is lost never says so.
+func (w *Worker) execSoon(ctx context.Context, name, container string, command []string) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, 2*w.options.RequestTimeout)
+	defer cancel()
+	conn, err := w.exec(limited, name, container, command)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return nil, &noAnswerError{after: 2 * w.options.RequestTimeout, err: err}
+	}
+	return conn, err
 }
 
 // whyUnreachable says why a pod will never be reached, nil when it may be.
@@ -78,6 +90,9 @@ func (w *Worker) exec(ctx context.Context, name, container string, command []str
 	}
 	// The stream outlives who asked for it.
 	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if by, ok := ctx.Deadline(); ok {
+		streaming = handshake{streaming, by}
+	}
 	// What becomes of a stream the one who reads it is told.
 	streaming = klog.NewContext(streaming, logr.Discard())
 	input, write := io.Pipe()
@@ -95,17 +110,29 @@ func (w *Worker) exec(ctx context.Context, name, container string, command []str
 		output.CloseWithError(err)
 		input.CloseWithError(io.ErrClosedPipe)
 	}()
-	stop := context.AfterFunc(ctx, cancel)
+	stop := context.AfterFunc(ctx, func() {
+		cancel()
+		read.CloseWithError(ctx.Err()) // at once, whatever hangs
+	})
 	err = pod.ReadGreeting(read)
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
-		c.Close()
+		c.abandon()
 		return nil, err
 	}
 	return c, nil
 }
+
+// A handshake is the context of a stream that is to be there by some time. Who waits for
+// an answer to the request for a websocket ends by this, and not when it is cancelled.
+type handshake struct {
+	context.Context
+	by time.Time
+}
+
+func (h handshake) Deadline() (time.Time, bool) { return h.by, true }
 
 // executor gives what runs a command in a pod's container: over a websocket, or over SPDY where
 // something between does not let that pass.
@@ -144,11 +171,16 @@ func (c *execConn) Read(p []byte) (int, error)  { return c.read.Read(p) }
 func (c *execConn) Write(p []byte) (int, error) { return c.write.Write(p) }
 
 func (c *execConn) Close() error {
+	c.abandon()
+	<-c.ended
+	return nil
+}
+
+// abandon is Close for a stream that may yet have to find out that it is not wanted.
+func (c *execConn) abandon() {
 	c.cancel()
 	c.read.Close()
 	c.write.Close()
-	<-c.ended
-	return nil
 }
 
 // A tail keeps the beginning of what a command says of its failure.

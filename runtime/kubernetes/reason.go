@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"midge/runtime"
 )
@@ -21,6 +20,7 @@ type PodError struct {
 	Message string
 
 	handle string // of the container, when that is no more
+	passes bool   // another pod in place of this one may fare better
 }
 
 func (e *PodError) Error() string { return e.Message }
@@ -88,7 +88,23 @@ func ended(p *corev1.Pod) error {
 	default:
 		return nil
 	}
+	e.passes = !hasBegun(p) && (disruption(p) != "" || isTurnedAway(p))
 	return e
+}
+
+// isTurnedAway tells whether a pod's node has not taken it.
+func isTurnedAway(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodFailed && p.Status.Reason != "" && p.Status.Reason != "DeadlineExceeded"
+}
+
+// hasBegun tells whether something has run in a pod.
+func hasBegun(p *corev1.Pod) bool {
+	for _, status := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if status.State.Running != nil || status.State.Terminated != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // disruption is why the cluster takes a pod away, "" when it does not say.
@@ -108,9 +124,9 @@ func whyFailed(p *corev1.Pod, e *PodError) string {
 	case "Evicted":
 		return "its node " + p.Spec.NodeName + " evicted it: " + sentence(p.Status.Message)
 	default:
-		return p.Status.Reason + ": " + sentence(p.Status.Message)
+		return fmt.Sprintf("node %s: %s: %s", p.Spec.NodeName, p.Status.Reason, sentence(p.Status.Message))
 	}
-	for _, status := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+	for _, status := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		terminated := status.State.Terminated
 		if terminated == nil || terminated.ExitCode == 0 || status.Name == cacheContainer { // which goes with the others
 			continue
@@ -202,40 +218,12 @@ func findCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondi
 	return nil
 }
 
-// passes tells whether a request may succeed when it is made again later.
-func passes(err error) bool {
-	var network net.Error
-	switch {
-	case strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request"):
-		return false // with whatever status the webhook likes
-	case apierrors.IsForbidden(err):
-		return strings.Contains(err.Error(), "exceeded quota")
-	case apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err),
-		apierrors.IsServiceUnavailable(err), apierrors.IsUnexpectedServerError(err), apierrors.IsConflict(err):
-		return true
-	case errors.As(err, &network):
-		return true
-	}
-	return apierrors.ReasonForError(err) == "" // it did not come from the API server
-}
-
 // explainCreate says why the cluster refuses a pod for good.
 func (w *Worker) explainCreate(err error) error {
-	if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource") {
-		return explainRequest(err)
+	if isLackOfRight(err) {
+		return errors.New(oneLine(explainRequest(err).Error()))
 	}
 	return &runtime.SpecError{Message: "the cluster refuses the pod: " + oneLine(err.Error())}
-}
-
-// explainRequest makes a sentence of what the API server says, or what keeps it from saying anything.
-func explainRequest(err error) error {
-	switch {
-	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("the API server does not know who asks; renew the kubeconfig's credentials: %w", err)
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "):
-		return fmt.Errorf("the worker lacks a right that the Role in deploy/kubernetes has: %w", err)
-	}
-	return err
 }
 
 // sentence gives a text as one line without its end, for a sentence to go on.

@@ -2,15 +2,10 @@ package kubernetes
 
 import (
 	"errors"
-	"net/url"
-	"strings"
-	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"midge/runtime"
 )
@@ -159,121 +154,30 @@ func TestPodErrorIsNotFound(t *testing.T) {
 	}
 }
 
-func TestPasses(t *testing.T) {
-	pods := schema.GroupResource{Resource: "pods"}
+// Another pod may fare better in place of one that nothing has run in yet, and that the
+// cluster itself has ended.
+func TestPodErrorThatPasses(t *testing.T) {
+	disrupted := []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "PreemptionByScheduler"}}
+	begun := []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 	for name, test := range map[string]struct {
-		err  error
-		want bool
+		change func(*corev1.Pod)
+		want   bool
 	}{
-		"quota":              {apierrors.NewForbidden(pods, "p", errors.New("exceeded quota: compute, requested: pods=1, used: pods=5, limited: pods=5")), true},
-		"no right":           {apierrors.NewForbidden(pods, "p", errors.New(`User "x" cannot create resource "pods"`)), false},
-		"pod security":       {apierrors.NewForbidden(pods, "p", errors.New(`violates PodSecurity "restricted:latest"`)), false},
-		"invalid":            {apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", nil), false},
-		"too many requests":  {apierrors.NewTooManyRequests("slow down", 1), true},
-		"internal":           {apierrors.NewInternalError(errors.New("etcd is away")), true},
-		"webhook away":       {apierrors.NewInternalError(errors.New(`failed calling webhook "x": connection refused`)), true},
-		"connection refused": {&url.Error{Op: "Post", URL: "https://127.0.0.1", Err: syscall.ECONNREFUSED}, true},
+		"turned away":         {func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "OutOfpods" }, true},
+		"no space on a disk":  {func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted" }, true},
+		"preempted":           {func(p *corev1.Pod) { p.DeletionTimestamp, p.Status.Conditions = new(metav1.Now()), disrupted }, true},
+		"deleted by somebody": {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, false},
+		"too old":             {func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "DeadlineExceeded" }, false},
+		"without a reason":    {func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, false},
+		"begun": {func(p *corev1.Pod) {
+			p.Status.Phase, p.Status.Reason, p.Status.InitContainerStatuses = corev1.PodFailed, "Evicted", begun
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := passes(test.err); got != test.want {
-				t.Errorf("passes(%v) is %v", test.err, got)
+			e := (*PodError)(nil)
+			if err := ended(scheduled(test.change)); !errors.As(err, &e) || e.passes != test.want {
+				t.Errorf("it gave %v, which passes: %v", err, e != nil && e.passes)
 			}
 		})
-	}
-}
-
-func TestCheckTemplate(t *testing.T) {
-	for name, test := range map[string]struct{ template, err string }{
-		"none":             {"", ""},
-		"good":             {"spec: {nodeSelector: {disk: ssd}, containers: [{name: task, resources: {limits: {cpu: 2}}}]}", ""},
-		"no YAML":          {"spec: [", "the pod template is not one"},
-		"another kind":     {"kind: Deployment\nspec: {}", "its kind is Deployment"},
-		"unknown field":    {"spec: {nodeSelectors: {}}", `unknown field "nodeSelectors"`},
-		"a list":           {"- a", "the pod template is not one"},
-		"command":          {"spec: {containers: [{name: task, command: [sh]}]}", "may not say what the container task runs"},
-		"restarts":         {"spec: {restartPolicy: Always}", "restart policy Always"},
-		"shared processes": {"spec: {shareProcessNamespace: true}", "share the process namespace"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := checkTemplate([]byte(test.template))
-			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
-				t.Errorf("checkTemplate gave %v, want %q", err, test.err)
-			}
-		})
-	}
-}
-
-func TestWithTemplate(t *testing.T) {
-	w := &Worker{options: Options{Name: "cluster", Namespace: "midge", AgentImage: "agent", Security: SecurityRestricted}}
-	spec := runtime.ContainerSpec{Handle: "b1-task", Dir: "/tmp/build", Limits: runtime.Limits{Memory: 1 << 20, CPUShares: 512}}
-	p, err := w.newPod(spec, "midge-1", "busybox", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	merged, err := withTemplate(p, []byte(`
-metadata: {name: other, labels: {team: a, midge/worker: stolen}}
-spec:
-  nodeSelector: {disk: ssd}
-  tolerations: [{key: builds, operator: Exists}]
-  containers:
-  - {name: task, resources: {limits: {cpu: "2"}}, env: [{name: PROXY, value: p}]}
-  - {name: sidecar, image: side}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if merged.Name != "midge-1" || merged.Labels["team"] != "a" || merged.Labels[labelWorker] != "cluster" {
-		t.Errorf("the pod's names became %+v", merged.ObjectMeta)
-	}
-	if merged.Spec.NodeSelector["disk"] != "ssd" || len(merged.Spec.Tolerations) != 1 || len(merged.Spec.Containers) != 2 {
-		t.Errorf("the template is not merged: %+v", merged.Spec)
-	}
-	task := merged.Spec.Containers[0]
-	if task.Name != taskContainer {
-		task = merged.Spec.Containers[1]
-	}
-	if task.Image != "busybox" || len(task.Command) == 0 || task.Resources.Limits.Cpu().String() != "2" || task.Resources.Limits.Memory().Value() != 1<<20 ||
-		task.Resources.Requests.Cpu().MilliValue() != 500 {
-		t.Errorf("the task's container became %+v", task)
-	}
-}
-
-func TestRegistryImage(t *testing.T) {
-	const sum = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
-	for name, test := range map[string]struct {
-		resource       runtime.RegistryImage
-		reference, err string
-		registry       string
-	}{
-		"tag":        {runtime.RegistryImage{Type: "registry-image", Source: map[string]any{"repository": "busybox", "tag": "1.36"}}, "busybox:1.36", "", "https://index.docker.io/v1/"},
-		"number":     {runtime.RegistryImage{Type: "registry-image", Source: map[string]any{"repository": "alpine", "tag": 3.2}}, "alpine:3.2", "", "https://index.docker.io/v1/"},
-		"no tag":     {runtime.RegistryImage{Type: "docker-image", Source: map[string]any{"repository": "ghcr.io/a/b"}}, "ghcr.io/a/b", "", "ghcr.io"},
-		"port":       {runtime.RegistryImage{Type: "registry-image", Source: map[string]any{"repository": "localhost:5000/a"}}, "localhost:5000/a", "", "localhost:5000"},
-		"digest":     {runtime.RegistryImage{Type: "registry-image", Source: map[string]any{"repository": "a", "tag": "b"}, Version: map[string]string{"digest": sum}}, "a:b@" + sum, "", "https://index.docker.io/v1/"},
-		"type":       {runtime.RegistryImage{Type: "git", Source: map[string]any{"repository": "a"}}, "", `type "git" is not supported`, ""},
-		"repository": {runtime.RegistryImage{Type: "registry-image"}, "", "source.repository is missing", ""},
-		"mistyped":   {runtime.RegistryImage{Type: "registry-image", Source: map[string]any{"repository": 7}}, "", "source.repository has the wrong type", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			img, err := registryImage(&test.resource)
-			if test.err != "" {
-				if refused := (*runtime.SpecError)(nil); !errors.As(err, &refused) || !strings.Contains(err.Error(), test.err) {
-					t.Errorf("it gave %v, want %q", err, test.err)
-				}
-				return
-			}
-			if err != nil || img.reference != test.reference || img.registry() != test.registry {
-				t.Errorf("it gave %q of %q, %v", img.reference, img.registry(), err)
-			}
-		})
-	}
-}
-
-func TestHostname(t *testing.T) {
-	long := strings.Repeat("x", 80)
-	for text, want := range map[string]string{"b1-task": "b1-task", "-a-": "a", "My_Host.local": "myhostlocal", long: long[:63], "ü": ""} {
-		if got := hostname(text); got != want {
-			t.Errorf("hostname(%q) is %q, want %q", text, got, want)
-		}
 	}
 }

@@ -128,6 +128,8 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 			Namespace:   w.options.Namespace,
 			Labels:      w.labels(spec.Handle),
 			Annotations: map[string]string{annotationContainer: spec.Handle, annotationVolumes: string(annotation)},
+			// Not the server's own pod or Deployment: those are made anew, and pods outlive that.
+			OwnerReferences: w.owners,
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                 corev1.RestartPolicyNever,

@@ -36,6 +36,11 @@ func (p *progress) waiting(reason string) {
 	}
 }
 
+// notYet tells that the cluster does not take what is to be made.
+func (p *progress) notYet(err error) {
+	p.waiting("the cluster takes no pod yet: " + oneLine(err.Error()))
+}
+
 // ended gives why no longer is waited.
 func (p *progress) ended(ctx context.Context) error {
 	if context.Cause(ctx) != errStartTimeout {
@@ -73,7 +78,7 @@ func (w *Worker) await(ctx context.Context, p *corev1.Pod, say *progress) (_ *co
 			return p, nil
 		}
 		say.waiting(reason)
-		if p, err = w.awaitChange(ctx, p); err != nil {
+		if p, err = w.awaitChange(ctx, p, say); err != nil {
 			if ctx.Err() != nil {
 				err = say.ended(ctx)
 			}
@@ -107,30 +112,22 @@ func (s *phases) end(err error) {
 }
 
 // awaitChange gives a pod when it is another than before.
-func (w *Worker) awaitChange(ctx context.Context, before *corev1.Pod) (*corev1.Pod, error) {
-	pods := w.client.Pods(before.Namespace)
+func (w *Worker) awaitChange(ctx context.Context, before *corev1.Pod, say *progress) (*corev1.Pod, error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		changes, err := pods.Watch(ctx, metav1.ListOptions{
-			FieldSelector:   fields.OneTermEqualSelector(metav1.ObjectNameField, before.Name).String(),
-			ResourceVersion: before.ResourceVersion,
-		})
-		if err == nil {
-			p := nextPod(ctx, changes)
-			changes.Stop()
-			if p != nil {
-				return p, nil
-			}
+		if p := w.watchPod(ctx, before); p != nil {
+			return p, nil
 		}
 		// The watch has ended, or begins too long ago, or cannot be had now.
 		p, err := w.getPod(ctx, before.Name)
-		if err == nil && p.ResourceVersion != before.ResourceVersion {
+		switch {
+		case err == nil && p.ResourceVersion != before.ResourceVersion:
 			return p, nil
-		}
-		if apierrors.IsNotFound(err) {
-			return nil, &PodError{Pod: before.Name, Message: "the pod was deleted while it started"}
-		}
-		if err != nil && !passes(err) {
+		case apierrors.IsNotFound(err):
+			return nil, &PodError{Pod: before.Name, Message: fmt.Sprintf("pod %s was deleted while it started", before.Name)}
+		case err != nil && !passes(err):
 			return nil, fmt.Errorf("look at pod %s: %w", before.Name, explainRequest(err))
+		case err != nil && ctx.Err() == nil:
+			say.waiting("the cluster does not say how the pod is: " + oneLine(err.Error()))
 		}
 		select {
 		case <-ctx.Done():
@@ -138,6 +135,22 @@ func (w *Worker) awaitChange(ctx context.Context, before *corev1.Pod) (*corev1.P
 		case <-time.After(wait):
 		}
 	}
+}
+
+// watchPod gives a pod at its next change, nil when it is to be looked at otherwise: a
+// watch on an API server that hangs would tell nothing for ever.
+func (w *Worker) watchPod(ctx context.Context, before *corev1.Pod) *corev1.Pod {
+	ctx, cancel := context.WithTimeout(ctx, w.options.RequestTimeout)
+	defer cancel()
+	changes, err := w.client.Pods(before.Namespace).Watch(ctx, metav1.ListOptions{
+		FieldSelector:   fields.OneTermEqualSelector(metav1.ObjectNameField, before.Name).String(),
+		ResourceVersion: before.ResourceVersion,
+	})
+	if err != nil {
+		return nil
+	}
+	defer changes.Stop()
+	return nextPod(ctx, changes)
 }
 
 // nextPod gives the pod of the next change, nil when none comes. One that was deleted
@@ -164,7 +177,10 @@ func nextPod(ctx context.Context, changes watch.Interface) *corev1.Pod {
 }
 
 func (w *Worker) getPod(ctx context.Context, name string) (*corev1.Pod, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	return w.client.Pods(w.options.Namespace).Get(ctx, name, metav1.GetOptions{})
+	var p *corev1.Pod
+	err := w.attempt(ctx, func(ctx context.Context) (err error) {
+		p, err = w.client.Pods(w.options.Namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	return p, err
 }

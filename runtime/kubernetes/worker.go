@@ -17,11 +17,9 @@
 package kubernetes
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,67 +37,6 @@ import (
 	"midge/runtime"
 )
 
-// Options are a Worker's settings.
-type Options struct {
-	// Name is the worker's, unique in its pool, and among those that share a namespace.
-	Name string
-	// StateDir is where volumes and caches are kept. It is made when it is not there,
-	// and is for one Worker at a time.
-	StateDir string
-	// Kubeconfig is the file that says how to reach the cluster; "" is the cluster
-	// that this program runs in.
-	Kubeconfig string
-	// Namespace is where pods are made; "" is the one that the kubeconfig, or this
-	// program's own pod, is in.
-	Namespace string
-	// AgentImage is the image of the init container, which has the program /midge-agent.
-	AgentImage string
-	// DefaultImage is what runs a container whose image is this machine's; "" refuses those.
-	DefaultImage string
-	// PodTemplate is a pod, as YAML or JSON, that is merged over each that is made.
-	PodTemplate []byte
-	// TagTemplates are merged over PodTemplate, each for the containers of tasks that
-	// ask for a tag. Those tags are optional, unless they are among Tags as well.
-	TagTemplates map[string][]byte
-	// Security is what the Pod Security Standards call what pods may do; "" is SecurityRestricted.
-	Security Security
-	// StartTimeout is how long a pod may take to start; 0 is DefaultStartTimeout.
-	StartTimeout time.Duration
-	// Deadline is how long a pod may live, whatever becomes of the server; 0 is DefaultDeadline.
-	Deadline time.Duration
-	// Cache is what keeps contents from one pod to the next; "" is CacheNone.
-	Cache Cache
-	// ArtifactsURL is where pods reach Gate, without a slash at the end. Those that do
-	// not reach it, and all when it is "", are sent the same through the API server.
-	ArtifactsURL string
-	// Gate lets pods in by ArtifactsURL. Whoever serves it may have several workers use one.
-	Gate *Gate
-	// Log is told what an operator is to know; nil is slog.Default.
-	Log *slog.Logger
-	// Limits are those of containers that ask for none. Pids are the kubelets' to limit.
-	Limits runtime.Limits
-
-	Tags           []string
-	Team           string
-	MaxActiveTasks int
-}
-
-// Security is a profile of the Pod Security Standards. Containers that are privileged
-// have none.
-type Security string
-
-const (
-	// SecurityRestricted has processes run as one user who is not root.
-	SecurityRestricted Security = "restricted"
-	// SecurityBaseline has them run as the image's user, or as any when that is root.
-	SecurityBaseline Security = "baseline"
-)
-
-const (
-	DefaultStartTimeout = 10 * time.Minute
-	DefaultDeadline     = 24 * time.Hour
-)
-
 // A Worker is a runtime.Worker of a cluster.
 type Worker struct {
 	options Options
@@ -110,6 +47,7 @@ type Worker struct {
 	caches  *store
 	// cacheNames has the caches whose content pods share.
 	cacheNames *cacheNames
+	owners     []metav1.OwnerReference // of pods, and of secrets that have no pod yet
 
 	unreachable sync.Once // said that pods do not reach ArtifactsURL
 
@@ -123,31 +61,7 @@ var _ runtime.Worker = (*Worker)(nil)
 
 // New gives the worker of a namespace. The error says what keeps it from being used.
 func New(ctx context.Context, options Options) (*Worker, error) {
-	if options.StartTimeout == 0 {
-		options.StartTimeout = DefaultStartTimeout
-	}
-	if options.Deadline == 0 {
-		options.Deadline = DefaultDeadline
-	}
-	switch options.Security {
-	case "":
-		options.Security = SecurityRestricted
-	case SecurityRestricted, SecurityBaseline:
-	default:
-		return nil, fmt.Errorf("%q is no pod security: it is %s or %s", options.Security, SecurityRestricted, SecurityBaseline)
-	}
-	if options.AgentImage == "" {
-		return nil, errors.New("there is no image with midge-agent: name it as agent_image")
-	}
-	options.Cache = cmp.Or(options.Cache, CacheNone)
-	if err := options.Cache.check(); err != nil {
-		return nil, err
-	}
-	if options.ArtifactsURL != "" && options.Gate == nil {
-		return nil, errors.New("there is a URL for artifacts, and nothing that serves them there")
-	}
-	options.Log = cmp.Or(options.Log, slog.Default())
-	if err := options.checkTemplates(); err != nil {
+	if err := options.complete(); err != nil {
 		return nil, err
 	}
 	config, namespace, err := clusterConfig(options.Kubeconfig)
@@ -182,18 +96,15 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if _, err := w.pods(ctx); err != nil {
 		return nil, err
 	}
+	if w.owners, err = w.findOwner(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.tryOut(ctx); err != nil {
+		return nil, err
+	}
 	w.sayWay(ctx)
 	return w, w.sweepSecrets(ctx)
 }
-
-// Limits of requests to the API server, by this program: its own limits are for all.
-const (
-	requestsPerSecond = 100
-	requestsAtOnce    = 200
-)
-
-// requestTimeout is how long the API server may take for an answer that is no stream.
-const requestTimeout = 30 * time.Second
 
 // clusterConfig gives how to reach the cluster, and the namespace that goes with it.
 func clusterConfig(kubeconfig string) (*rest.Config, string, error) {
@@ -232,10 +143,12 @@ func (w *Worker) Name() string { return w.options.Name }
 func (w *Worker) pods(ctx context.Context) ([]corev1.Pod, error) { return w.podsWith(ctx, nil) }
 
 func (w *Worker) podsWith(ctx context.Context, more labels.Set) ([]corev1.Pod, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	selector := labels.Merge(labels.Set{labelWorker: labelValue(w.Name())}, more)
-	list, err := w.client.Pods(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	var list *corev1.PodList
+	err := w.request(ctx, func(ctx context.Context) (err error) {
+		list, err = w.client.Pods(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of namespace %s: %w", w.options.Namespace, explainRequest(err))
 	}
@@ -332,7 +245,7 @@ func pendingPods(pods []corev1.Pod) (pending int, waits []string) {
 
 // activeTasks counts the pods whose task runs.
 func (w *Worker) activeTasks(ctx context.Context, pods []corev1.Pod) int {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.options.RequestTimeout)
 	defer cancel()
 	var all sync.WaitGroup
 	active := make(chan struct{}, len(pods))
