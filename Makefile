@@ -15,13 +15,12 @@ ROOT       = $(SUDO) env "PATH=$$PATH" "GOFLAGS=$$GOFLAGS"
 run: deps-run build
 	@$(SUDO) examples/hello/run
 
-# Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers
-# and a real cluster, and each fuzz target for a second. The packages that take longest begin
-# first, and the others run beside them.
+# Everything but the tests on a cluster, whose node takes minutes to build: formatting, vet,
+# staticcheck, unit, CLI and end-to-end tests with real containers, and each fuzz target for a
+# second. The packages that take longest begin first, and the others run beside them.
 test: deps build check
 	$(ROOT) $(GO) test -race -timeout 20m ./test/endtoend ./runtime/runc ./...
 	$(MAKE) fuzz FUZZTIME=1s
-	$(MAKE) test-kubernetes
 
 # The tests on a real cluster of one node, which is built the first time: test/cluster.
 test-kubernetes: deps deps-kubernetes cluster
