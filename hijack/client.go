@@ -103,16 +103,33 @@ func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {
 	return c.redial(ctx, began, func() bool { return false })
 }
 
+// Of connections that were made, and broke before the session began: a server that is
+// there and cuts each of them is not waited for.
+const (
+	beginAttempts = 5
+	beginDelay    = 100 * time.Millisecond // before the second attempt, and then twice as long
+)
+
 // beginOver begins the session over conn or, when that breaks, over others, and gives the
 // one that has it. What is asked for again the server knows by the client's name: it has
 // one session of it, however often its answer was lost.
 func (c *client) beginOver(ctx context.Context, conn *connection) (*connection, attachedReply, error) {
-	for lostAt := time.Now(); ; {
+	delay, lostAt := beginDelay, time.Now()
+	for attempt := 1; ; attempt++ {
 		reply, err := c.begin(ctx, conn)
-		if err == nil || c.isOver(ctx, err) {
-			return conn, reply, err
+		if err == nil {
+			return conn, reply, nil
 		}
 		conn.socket.CloseNow()
+		if attempt == beginAttempts || c.isOver(ctx, err) {
+			return nil, attachedReply{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, attachedReply{}, err
+		case <-time.After(delay):
+		}
+		delay *= 2
 		socket, err := c.redial(ctx, lostAt, func() bool { return false })
 		if err != nil {
 			return nil, attachedReply{}, err

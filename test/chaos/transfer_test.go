@@ -16,12 +16,12 @@ import (
 // commands wait for the next one, say so, and go on where they were.
 func TestServerIsKilledInTransfers(t *testing.T) {
 	s := realserver.Start(t, realserver.Options{})
-	const files, length = 16, 4 << 20
+	const files, length = 32, 4 << 20
 	for i := range files {
 		random(t, s.Path(fmt.Sprintf("src/%d", i)), length)
 	}
 	push := begin(t, s, "artifacts", "push", s.Path("src"))
-	killWhenHalfIsThere(t, s, push, filepath.Join(s.DataDir, "artifacts"), files*length)
+	killWhenSomeIsThere(t, s, push, filepath.Join(s.DataDir, "artifacts"), files*length/8)
 	push.want(0)
 	id := strings.TrimSpace(push.output.String())
 	if said := strings.Count(push.stderr.String(), "waiting for the server"); said != 1 {
@@ -30,7 +30,7 @@ func TestServerIsKilledInTransfers(t *testing.T) {
 
 	into := s.Path("dst")
 	pull := begin(t, s, "artifacts", "pull", id, into)
-	killWhenHalfIsThere(t, s, pull, s.Dir, files*length)
+	killWhenSomeIsThere(t, s, pull, s.Dir, files*length/8)
 	pull.want(0)
 	for i := range files {
 		name := fmt.Sprint(i)
@@ -44,18 +44,19 @@ func TestServerIsKilledInTransfers(t *testing.T) {
 	}
 }
 
-// killWhenHalfIsThere kills the server, and starts another, when half of so many bytes more
-// are below a directory, and the command runs that brings them there.
-func killWhenHalfIsThere(t *testing.T, s *realserver.Server, command *background, dir string, bytes int64) {
+// killWhenSomeIsThere kills the server, and starts another, when so many bytes more are below
+// a directory, and the command runs that brings them there. It must have many more to bring:
+// it is ahead of what is on the disk.
+func killWhenSomeIsThere(t *testing.T, s *realserver.Server, command *background, dir string, bytes int64) {
 	t.Helper()
 	before := diskUse(t, dir)
-	busily(t, "half of it", func() bool { return diskUse(t, dir)-before > bytes/2 })
+	busily(t, "some of it", func() bool { return diskUse(t, dir)-before > bytes })
 	s.Kill()
 	if len(command.status) > 0 {
 		t.Fatalf("it ended before the server was killed: %s%s", command.output.String(), command.stderr.String())
 	}
-	s.Start()
 	command.says("waiting for the server")
+	s.Start()
 }
 
 // diskUse is how many bytes the files below a directory have.
