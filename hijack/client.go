@@ -97,7 +97,7 @@ func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {
 	began := time.Now()
 	socket, err := c.options.Endpoint.connect(ctx)
 	var response *ResponseError
-	if err == nil || !c.options.Heard || ctx.Err() != nil || errors.As(err, &response) && response.permanent() {
+	if err == nil || !c.options.Heard || ctx.Err() != nil || errors.As(err, &response) {
 		return socket, err
 	}
 	return c.redial(ctx, began, func() bool { return false })

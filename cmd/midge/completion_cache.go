@@ -49,7 +49,10 @@ func (c completionCache) read(now time.Time) ([]completionChoice, bool) {
 		return nil, false
 	}
 	since := now.Sub(found.At)
-	return found.Choices, since >= 0 && since < completionAge
+	if since < 0 || since >= completionAge {
+		return nil, false
+	}
+	return found.Choices, true
 }
 
 // write remembers choices. When it cannot, they are asked for again.
