@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -51,7 +50,7 @@ func FuzzCompletionCache(f *testing.F) {
 			t.Fatal(err)
 		}
 		choices, ok := completionCache{path}.read(now)
-		if !ok && choices != nil || ok && !strings.Contains(string(text), "at") {
+		if !ok && choices != nil {
 			t.Errorf("%q gave %+v, %v", text, choices, ok)
 		}
 	})
