@@ -112,18 +112,20 @@ type podLog struct {
 func (l *podLog) Next() (spool.Record, error) {
 	for attempt := 1; ; attempt++ {
 		err := l.open()
-		var record spool.Record
 		if err == nil {
+			var record spool.Record
 			record, err = l.log.Next()
+			switch {
+			case err == nil:
+				l.next = record.Sequence + int64(len(record.Data))
+				return record, nil
+			case errors.Is(err, io.EOF) && l.log.Exit() != nil:
+				return spool.Record{}, io.EOF
+			case errors.Is(err, io.EOF):
+				return spool.Record{}, l.why
+			}
 		}
 		switch {
-		case err == nil:
-			l.next = record.Sequence + int64(len(record.Data))
-			return record, nil
-		case errors.Is(err, io.EOF) && l.log.Exit() != nil:
-			return spool.Record{}, io.EOF
-		case errors.Is(err, io.EOF):
-			return spool.Record{}, l.why
 		case l.ctx.Err() != nil:
 			return spool.Record{}, l.ctx.Err()
 		case apierrors.IsNotFound(err), apierrors.IsBadRequest(err): // the log is gone, or there never was one
