@@ -19,16 +19,7 @@ import (
 
 // However a build ends, nothing of it stays in the cluster: no pod and no secret.
 func TestKubernetesLeavesNothing(t *testing.T) {
-	t.Parallel() // the cluster may be another package's for a while
-	node, err := cluster.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	node := startCluster(t)
 	config, err := clientcmd.BuildConfigFromFlags("", node.Kubeconfig())
 	if err != nil {
 		t.Fatal(err)

@@ -13,9 +13,11 @@ import (
 	"midge/test/cluster"
 )
 
-// A cluster is a worker like another: what a user does is unchanged.
-func TestKubernetes(t *testing.T) {
-	t.Parallel() // the cluster may be another package's for a while
+// startCluster starts the cluster, or uses the one that there is. The test runs beside
+// others, as the cluster may be another package's for a while.
+func startCluster(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	t.Parallel()
 	node, err := cluster.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -25,6 +27,12 @@ func TestKubernetes(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return node
+}
+
+// A cluster is a worker like another: what a user does is unchanged.
+func TestKubernetes(t *testing.T) {
+	node := startCluster(t)
 	template := filepath.Join(t.TempDir(), "pod.yaml")
 	cache := fmt.Sprintf("spec: {volumes: [{name: midge-cache, hostPath: {path: %s}}]}", t.TempDir())
 	if err := os.WriteFile(template, []byte(cache), 0o600); err != nil {
