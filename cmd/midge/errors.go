@@ -41,6 +41,9 @@ func (p *program) fail(err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
+	if p.waiting.Swap(false) {
+		fmt.Fprintln(p.stderr) // it did not come back
+	}
 	text := p.typed(terminal.Text(err.Error()))
 	var config *api.ConfigError
 	prefix := p.errorPrefix()

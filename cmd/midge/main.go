@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -71,6 +72,8 @@ type program struct {
 	global, globalLong *pflag.FlagSet
 	// measurement is of this command's time and cost, nil when nobody wants to know.
 	measurement *measurement
+	// waiting tells that the last line of stderr goes on when the server is back.
+	waiting atomic.Bool
 }
 
 // globalFlags are those that every command has.

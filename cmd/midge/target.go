@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"midge/client"
+	"midge/terminal"
 )
 
 // targetFile gives where targets are saved. Without a home they are nowhere, which
@@ -106,6 +107,7 @@ func (p *program) notify(notice client.Notice) {
 	switch {
 	case p.flags.quiet:
 	case notice.Lost == nil:
+		p.waiting.Store(false)
 		fmt.Fprintf(p.stderr, " it is back after %s\n", notice.For.Round(100*time.Millisecond))
 	default:
 		reason := "it is busy"
@@ -115,8 +117,9 @@ func (p *program) notify(notice client.Notice) {
 		case errors.As(notice.Lost, &unreachable):
 			reason = unreachable.Reason
 		case errors.As(notice.Lost, &refused) && refused.Message != "":
-			reason = refused.Message // as that one asks for too much, and when to try again
+			reason = terminal.Line(refused.Message) // as that one asks for too much, and when to try again
 		}
+		p.waiting.Store(true)
 		fmt.Fprintf(p.stderr, "waiting for the server (%s) ...", reason)
 	}
 }

@@ -71,9 +71,14 @@ func processesOf(t testing.TB, stateDir, cgroup string) []string {
 		if _, err := strconv.Atoi(entry.Name()); err != nil {
 			continue
 		}
-		// What has ended, and waits for a parent that does not look, has no command line.
+		// What has ended may wait for a parent that does not look. That it has no command
+		// line does not tell: what is just being executed has none either.
+		stat, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "stat"))
+		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
+			continue
+		}
 		command, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
-		if err != nil || len(command) == 0 {
+		if err != nil {
 			continue
 		}
 		cgroups, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cgroup"))
