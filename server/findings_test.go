@@ -23,7 +23,7 @@ var findingFiles = map[string][]string{
 	"status.go":                       nil,
 	"engine/collect.go":               nil,
 	"../health/thresholds.go":         {"describe"},
-	"../runtime/kubernetes/reason.go": {"explainRequest"},
+	"../runtime/kubernetes/request.go": {"explainRequest"},
 	"../runtime/kubernetes/worker.go": {"podsWith"},
 	"../runtime/runc/worker.go":       {"CheckRuntime"},
 }
