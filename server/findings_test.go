@@ -15,17 +15,17 @@ import (
 // findingFiles are where the texts of findings are, each with the functions there whose
 // errors become one; nil is all of them.
 var findingFiles = map[string][]string{
-	"parts.go":                        nil,
-	"certificate.go":                  {"status"},
-	"collect.go":                      nil,
-	"disk.go":                         nil,
-	"machine.go":                      nil,
-	"status.go":                       nil,
-	"engine/collect.go":               nil,
-	"../health/thresholds.go":         {"describe"},
+	"parts.go":                         nil,
+	"certificate.go":                   {"status"},
+	"collect.go":                       nil,
+	"disk.go":                          nil,
+	"machine.go":                       nil,
+	"status.go":                        nil,
+	"engine/collect.go":                nil,
+	"../health/thresholds.go":          {"describe"},
 	"../runtime/kubernetes/request.go": {"explainRequest"},
-	"../runtime/kubernetes/worker.go": {"podsWith"},
-	"../runtime/runc/worker.go":       {"CheckRuntime"},
+	"../runtime/kubernetes/worker.go":  {"podsWith"},
+	"../runtime/runc/worker.go":        {"CheckRuntime"},
 }
 
 // docs/operations.md says of each text that a finding may have what it means and what to
