@@ -118,6 +118,38 @@ func TestOutputsOfAnAbortedTaskAreKept(t *testing.T) {
 	}
 }
 
+// Who lists builds finds one before the engine has begun to run it.
+func TestAbortOfABuildThatIsJustBeingCreated(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	s.engine.creating.RLock()
+	asked := state.NewBuild{Team: testTeam, Plan: parsePlan(t, forever("a")), CreatedBy: "tester"}
+	record, _, err := s.options.State.CreateBuild(t.Context(), asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aborted := make(chan error, 1)
+	go func() {
+		_, err := s.engine.Abort(t.Context(), record.ID, anAbort())
+		aborted <- err
+	}()
+	for noted := state.NotInterrupted; noted == state.NotInterrupted; {
+		now, err := s.options.State.Build(t.Context(), record.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		noted = now.Interrupted
+	}
+	s.engine.add(newBuild(s.engine, record), s.engine.turns.join())
+	s.engine.creating.RUnlock()
+	if err := <-aborted; err != nil {
+		t.Fatal(err)
+	}
+	if build, _ := s.finished(record.ID); build.Status != api.StatusAborted {
+		t.Errorf("the build has %s", build.Status)
+	}
+}
+
 func TestAbortOfABuildThatIsFinishedOrNotThere(t *testing.T) {
 	s := newServer(t)
 	s.start()

@@ -95,6 +95,9 @@ type Engine struct {
 	end  context.CancelCauseFunc
 	work sync.WaitGroup
 
+	// creating is held for reading while a build is in the state and not yet in builds.
+	creating sync.RWMutex
+
 	mu     sync.Mutex
 	closed bool
 	builds map[int]*build // those that are not finished
@@ -183,14 +186,11 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 	if come, _, _ := turn.ahead(); come {
 		build.StartedAt = time.Now()
 	}
-	// A client that goes away must not leave open whether there is a build to run.
-	record, created, err := e.options.State.CreateBuild(context.WithoutCancel(ctx), build)
-	if err != nil || !created {
+	b, record, err := e.create(ctx, build, turn)
+	if b == nil {
 		turn.leave()
 		return record.Build, err
 	}
-	b := newBuild(e, record)
-	e.add(b, turn)
 	select {
 	case <-b.settled:
 		return b.current(), nil
@@ -198,6 +198,21 @@ func (e *Engine) Create(ctx context.Context, build state.NewBuild) (api.Build, e
 		// The next engine takes it up.
 		return record.Build, nil
 	}
+}
+
+// create puts a build into the state and begins to run it. It gives none for one that was
+// there already.
+func (e *Engine) create(ctx context.Context, asked state.NewBuild, turn *turn) (*build, state.BuildRecord, error) {
+	e.creating.RLock()
+	defer e.creating.RUnlock()
+	// A client that goes away must not leave open whether there is a build to run.
+	record, created, err := e.options.State.CreateBuild(context.WithoutCancel(ctx), asked)
+	if err != nil || !created {
+		return nil, record, err
+	}
+	b := newBuild(e, record)
+	e.add(b, turn)
+	return b, record, nil
 }
 
 // Abort asks for a build to be aborted. Its steps are interrupted, hooks that are to
@@ -208,13 +223,20 @@ func (e *Engine) Abort(ctx context.Context, id int, abort state.Abort) (bool, er
 	if err != nil || interrupted == state.NotInterrupted {
 		return false, err
 	}
-	e.mu.Lock()
-	b := e.builds[id]
-	e.mu.Unlock()
-	if b != nil {
+	if b := e.unfinished(id); b != nil {
 		b.interrupt(interrupted)
 	}
 	return true, nil
+}
+
+// unfinished gives the build that runs or waits of that number, if there is one.
+func (e *Engine) unfinished(id int) *build {
+	// Once nobody is creating any more, one that is in the state is among the builds.
+	e.creating.Lock()
+	defer e.creating.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.builds[id]
 }
 
 // Shutdown ends the engine: it takes no more builds and leaves those that run to
