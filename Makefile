@@ -15,14 +15,14 @@ ROOT       = $(SUDO) env "PATH=$$PATH" "GOFLAGS=$$GOFLAGS"
 run: deps-run build
 	@$(SUDO) examples/hello/run
 
-# Everything but the tests on a cluster, whose node takes minutes to build: formatting, vet,
-# staticcheck, unit, CLI and end-to-end tests with real containers, and each fuzz target for a
-# second. The packages that take longest begin first, and the others run beside them.
-test: deps build check
-	$(ROOT) $(GO) test -race -timeout 20m ./test/endtoend ./runtime/runc ./...
+# Everything: formatting, vet, staticcheck, unit, CLI and end-to-end tests with real containers
+# and on a real cluster of one node, whose programs are built the first time, and each fuzz
+# target for a second. The packages that take longest begin first, and the others run beside them.
+test: deps deps-kubernetes build check cluster
+	$(ROOT) $(GO) test -race -tags cluster -timeout 20m ./test/endtoend ./runtime/runc ./runtime/kubernetes ./...
 	$(MAKE) fuzz FUZZTIME=1s
 
-# The tests on a real cluster of one node, which is built the first time: test/cluster.
+# Of those the tests on a cluster alone: test/cluster.
 test-kubernetes: deps deps-kubernetes cluster
 	$(ROOT) test/cluster/with.sh $(MAKE) test-on-cluster
 
