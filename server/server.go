@@ -153,6 +153,11 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
+	for _, worker := range s.workers {
+		if worker, ok := worker.(preparer); ok {
+			worker.Prepare()
+		}
+	}
 	s.startCollections()
 	s.watchParts()
 	s.background.Go(func() { s.keepRoom(s.streams) })
@@ -200,6 +205,10 @@ func (s *Server) openWorkers(ctx context.Context) error {
 	})
 	return err
 }
+
+// preparer is a worker that makes in advance what containers will need, once what runs
+// has what it needs.
+type preparer interface{ Prepare() }
 
 // openSessions finds the hijack sessions again that an earlier server has left.
 func (s *Server) openSessions(ctx context.Context) error {

@@ -41,22 +41,23 @@ func (e *BridgeError) Error() string {
 
 func (e *BridgeError) Unwrap() error { return e.Err }
 
-// openBridge makes the bridge, and gives back the addresses of containers that are
-// no more.
-func (w *Worker) openBridge(ctx context.Context) error {
+// openBridge makes the bridge. Addresses that a killed server has left are no hurry:
+// RemoveLeftovers gives them back.
+func (w *Worker) openBridge(ctx context.Context) (err error) {
 	options := w.options.Bridge
 	if options.StateDir == "" {
 		options.StateDir = w.path("network")
 	}
-	bridge, err := network.OpenAny(ctx, options)
-	if err != nil {
+	if w.bridge, err = network.OpenAny(ctx, options); err != nil {
 		return &BridgeError{err}
 	}
-	if _, err := bridge.Collect(ctx, w.networksInUse); err != nil {
-		return errors.Join(err, bridge.Close())
-	}
-	w.bridge = bridge
 	return nil
+}
+
+// closeBridge lets go of the bridge, which goes when no container has an address on it.
+func (w *Worker) closeBridge() error {
+	_, err := w.removeAddresses(context.Background())
+	return errors.Join(err, w.bridge.Close())
 }
 
 // networksInUse gives the ids of the containers' networks.

@@ -152,3 +152,34 @@ func checkNobodyIn(t *testing.T, namespaces []string) {
 		}
 	}
 }
+
+// The address of a network that a killed server had ready is given back when the next one
+// is stopped, at the latest, and the bridge goes.
+func TestAddressOfAKilledServerGoesWithTheBridge(t *testing.T) {
+	if !inOwnNetwork(t) {
+		return
+	}
+	dir := filepath.Join(t.TempDir(), "state")
+	w := newWorker(t, func(o *runc.Options) {
+		o.StateDir, o.Network, o.Bridge = dir, runc.NetworkBridge, network.Defaults
+		o.Bridge.Ready = 0
+	})
+	if err := newContainer(t, w, runtime.ContainerSpec{}).Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// As host-local notes it.
+	notes := filepath.Join(dir, "network", network.Defaults.Bridge+"0")
+	if err := os.WriteFile(filepath.Join(notes, "10.213.0.77"), []byte("midge-killed\r\neth1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if addresses := addressesOf(t, dir); len(addresses) != 1 {
+		t.Errorf("the addresses %v are given, want one", addresses)
+	}
+	w.Close()
+	if addresses := addressesOf(t, dir); len(addresses) != 0 {
+		t.Errorf("the addresses %v are given", addresses)
+	}
+	if _, err := os.Stat("/sys/class/net/" + network.Defaults.Bridge + "0"); err == nil {
+		t.Error("the bridge is left")
+	}
+}

@@ -46,27 +46,32 @@ func isStatic(program string) error {
 }
 
 // openToolbox makes, in dir, a copy of busybox and a link to it for each of its commands.
-// A container may have the directory mounted: what is there is not changed.
+// A container may have the directory mounted: what is there is not changed, and when
+// busybox is, so is all else.
 func (w *Worker) openToolbox(ctx context.Context, dir string) error {
 	if err := isStatic(w.options.Toolbox); err != nil {
 		return err
 	}
-	list, err := exec.CommandContext(ctx, w.options.Toolbox, "--list").Output()
+	program := filepath.Join(dir, "busybox")
+	if _, err := os.Lstat(program); errors.Is(err, fs.ErrNotExist) {
+		if err := makeToolbox(ctx, w.options.Toolbox, dir, program); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	w.toolbox = dir
+	return nil
+}
+
+// makeToolbox makes the toolbox, its program last. It goes on with what a killed server
+// has made.
+func makeToolbox(ctx context.Context, busybox, dir, program string) error {
+	list, err := exec.CommandContext(ctx, busybox, "--list").Output()
 	if err != nil {
 		return fmt.Errorf("list its commands: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	program := filepath.Join(dir, "busybox")
-	if _, err := os.Lstat(program); errors.Is(err, fs.ErrNotExist) {
-		if err := copyFile(w.options.Toolbox, program+".new"); err != nil {
-			return err
-		}
-		if err := errors.Join(os.Chmod(program+".new", 0o755), os.Rename(program+".new", program)); err != nil {
-			return err
-		}
-	} else if err != nil {
 		return err
 	}
 	for _, name := range strings.Fields(string(list)) {
@@ -77,8 +82,13 @@ func (w *Worker) openToolbox(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	w.toolbox = dir
-	return nil
+	if err := os.RemoveAll(program + ".new"); err != nil {
+		return err
+	}
+	if err := copyFile(busybox, program+".new"); err != nil {
+		return err
+	}
+	return errors.Join(os.Chmod(program+".new", 0o755), os.Rename(program+".new", program))
 }
 
 // useToolbox makes a process one of the toolbox.

@@ -3,6 +3,7 @@ package runc_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,5 +68,24 @@ func TestNoToolbox(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "busybox-static") {
 		t.Errorf("a toolbox that needs libraries gave %v", err)
+	}
+}
+
+// What a killed server has made of the toolbox the next one completes.
+func TestHalfMadeToolbox(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	half := filepath.Join(dir, "toolbox")
+	if err := os.MkdirAll(half, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Symlink("busybox", filepath.Join(half, "sh")), os.WriteFile(filepath.Join(half, "busybox.new"), []byte("half"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds it whole
+		newWorker(t, func(o *runc.Options) { o.StateDir, o.Toolbox = dir, runc.FindToolbox() }).Close()
+		out, err := exec.Command(filepath.Join(half, "ls"), half).Output()
+		if err != nil || !strings.Contains(string(out), "sh\n") || strings.Contains(string(out), "new") {
+			t.Errorf("the toolbox has %s (%v)", out, err)
+		}
 	}
 }

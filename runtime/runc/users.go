@@ -115,6 +115,23 @@ func openUserNamespace(program string, ranges func() (uids, gids idRange, err er
 	return &u, errors.Join(err, stdin.Close(), hold.Wait())
 }
 
+// openUsers makes what the users of containers are outside, and finds out whether the
+// kernel shows files with their owners.
+func (w *Worker) openUsers() (err error) {
+	ranges := rootRanges
+	if w.ordinary {
+		ranges = ordinaryRanges
+	}
+	if w.users, err = openUserNamespace(w.options.Agent, ranges); err != nil {
+		return err
+	}
+	// An ordinary user cannot have the kernel show files of the machine with other owners.
+	if w.options.CopyInputs || w.ordinary {
+		return nil
+	}
+	return w.users.tryShifting(w.options.Agent, w.stage, w.options.StateDir)
+}
+
 // tryShifting finds out whether the kernel shows files in dir with shifted owners, as
 // layers of an overlay.
 func (u *userNamespace) tryShifting(program, stagePlace, dir string) error {

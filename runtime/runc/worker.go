@@ -24,6 +24,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"midge/agent"
 	"midge/agent/quota"
 	"midge/runtime"
@@ -157,19 +159,8 @@ func (w *Worker) open(ctx context.Context) (err error) {
 		return err
 	}
 	w.quotas = !w.ordinary && quota.Enforced(options.StateDir)
-	ranges := rootRanges
 	if w.ordinary {
-		ranges = ordinaryRanges
 		if err := w.beOrdinary(); err != nil {
-			return err
-		}
-	}
-	if w.users, err = openUserNamespace(options.Agent, ranges); err != nil {
-		return err
-	}
-	// An ordinary user cannot have the kernel show files of the machine with other owners.
-	if !options.CopyInputs && !w.ordinary {
-		if err := w.users.tryShifting(options.Agent, w.stage, options.StateDir); err != nil {
 			return err
 		}
 	}
@@ -182,22 +173,37 @@ func (w *Worker) open(ctx context.Context) (err error) {
 	if err := w.holdImages(); err != nil {
 		return err
 	}
+	// Builds that run wait for these, which wait for other programs.
+	group, opening := errgroup.WithContext(ctx)
+	group.Go(w.openUsers)
 	if options.Network == NetworkBridge {
-		if err := w.openBridge(ctx); err != nil {
-			return err
-		}
+		group.Go(func() error { return w.openBridge(opening) })
 	}
 	if options.Toolbox != "" {
-		if err := w.openToolbox(ctx, w.path("toolbox")); err != nil {
-			return fmt.Errorf("make the toolbox of %s: %w", options.Toolbox, err)
-		}
+		group.Go(func() error {
+			if err := w.openToolbox(opening, w.path("toolbox")); err != nil {
+				return fmt.Errorf("make the toolbox of %s: %w", options.Toolbox, err)
+			}
+			return nil
+		})
 	}
 	if options.HostImage {
-		if err := w.openHostImage(); err != nil {
-			return fmt.Errorf("prepare the host image: %w", err)
-		}
+		group.Go(func() error {
+			if err := w.openHostImage(); err != nil {
+				return fmt.Errorf("prepare the host image: %w", err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
+}
+
+// Prepare begins to make in advance what containers will need. Until then each waits for
+// its own. It is called once at most.
+func (w *Worker) Prepare() {
+	if w.bridge != nil {
+		w.bridge.Fill()
+	}
 }
 
 // findRuntime gives the path of the OCI runtime.
@@ -249,7 +255,7 @@ func (w *Worker) close() {
 		w.users.file.Close()
 	}
 	if w.bridge != nil {
-		if err := w.bridge.Close(); err != nil {
+		if err := w.closeBridge(); err != nil {
 			slog.Error("the bridge network is left as it is", "worker", w.Name(), "error", err)
 		}
 	}

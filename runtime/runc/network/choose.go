@@ -91,21 +91,44 @@ func (o Options) claim() (io.Closer, error) {
 // checkAddresses looks whether the machine has an address of the subnet, or the
 // subnet one of a network of the machine's, on anything but the bridge itself.
 func (o Options) checkAddresses() error {
-	interfaces, err := net.Interfaces()
+	all, err := net.InterfaceAddrs()
 	if err != nil {
 		return fmt.Errorf("list the machine's addresses: %w", err)
 	}
-	for _, i := range interfaces {
-		addresses, err := i.Addrs()
-		if err != nil || i.Name == o.Bridge {
-			continue // it has gone since
+	own := addressesOf(o.Bridge)
+	for _, address := range all {
+		prefix, err := netip.ParsePrefix(address.String())
+		if err != nil || !prefix.Overlaps(o.Subnet) || own[address.String()] {
+			continue
 		}
-		for _, address := range addresses {
-			prefix, err := netip.ParsePrefix(address.String())
-			if err == nil && prefix.Overlaps(o.Subnet) {
-				return &InUseError{o.Bridge, fmt.Sprintf("the network interface %s has addresses %s, which its subnet %s would hide", i.Name, prefix.Masked(), o.Subnet)}
-			}
-		}
+		return &InUseError{o.Bridge, fmt.Sprintf("%s has addresses %s, which its subnet %s would hide", whoHas(address), prefix.Masked(), o.Subnet)}
 	}
 	return nil
+}
+
+// addressesOf gives the addresses of a network interface, none of one that is not there.
+// Each look has the kernel list those of all.
+func addressesOf(name string) map[string]bool {
+	own := make(map[string]bool)
+	link, err := net.InterfaceByName(name)
+	if err != nil {
+		return own
+	}
+	// It may have gone since.
+	addresses, _ := link.Addrs()
+	for _, address := range addresses {
+		own[address.String()] = true
+	}
+	return own
+}
+
+// whoHas names the network interface with an address.
+func whoHas(address net.Addr) string {
+	links, _ := net.Interfaces()
+	for _, link := range links {
+		if addressesOf(link.Name)[address.String()] {
+			return "the network interface " + link.Name
+		}
+	}
+	return "a network interface"
 }

@@ -171,6 +171,7 @@ func openPool(t *testing.T, options Options) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pool.Fill()
 	t.Cleanup(func() {
 		if err := pool.Close(); err != nil {
 			t.Error(err)

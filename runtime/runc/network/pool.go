@@ -84,13 +84,13 @@ type Pool struct {
 	cni     cni.CNI
 	names   *nameServer // nil where containers can ask the machine's own name servers
 
-	ready  chan *Namespace
-	cancel context.CancelFunc
-	filled sync.WaitGroup
+	ready   chan *Namespace
+	filling context.Context // until Close
+	cancel  context.CancelFunc
+	filled  sync.WaitGroup
 }
 
-// Open makes the bridge's rules and begins to make namespaces. What the machine
-// lacks is a *MissingError, and a bridge that is somebody else's an *InUseError.
+// Open makes the bridge's rules. What the machine lacks is a *MissingError, and a bridge that is somebody else's an *InUseError.
 // Close undoes it.
 func Open(ctx context.Context, options Options) (_ *Pool, err error) {
 	if err := check(options); err != nil {
@@ -121,11 +121,7 @@ func Open(ctx context.Context, options Options) (_ *Pool, err error) {
 	if err := p.startNameServer(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open network: %w", err), options.uninstall())
 	}
-	filling, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p.cancel = cancel
-	if options.Ready > 0 {
-		p.filled.Go(func() { p.fill(filling) })
-	}
+	p.filling, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return p, nil
 }
 
@@ -170,6 +166,14 @@ func (o Options) conflist() ([]byte, error) {
 			},
 		}},
 	})
+}
+
+// Fill begins to make namespaces in advance. It is called once at most; without it each
+// Take makes its own.
+func (p *Pool) Fill() {
+	if p.options.Ready > 0 {
+		p.filled.Go(func() { p.fill(p.filling) })
+	}
 }
 
 // fill keeps the pool full until ctx ends.
