@@ -36,6 +36,6 @@ func Main(ctx context.Context, args []string) error {
 		}
 		return Supervise(ctx, args[1], namespaces, os.NewFile(readyDescriptor, "ready"))
 	default:
-		return fmt.Errorf("midge-agent is started by midge-server, not by hand: it does not know %q", args)
+		return fmt.Errorf("this program is started by midge-server, not by hand, and knows nothing to do with the arguments %q", args)
 	}
 }

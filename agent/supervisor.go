@@ -67,7 +67,7 @@ type supervisor struct {
 func startSupervisor(ctx context.Context, dir string, namespaces Namespaces) (*supervisor, error) {
 	// Paths of sockets are short, those of directories need not be.
 	if err := os.Chdir(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("use the directory of a container: %w", err)
 	}
 	lock, err := lockContainer(dir)
 	if err != nil {

@@ -14,9 +14,15 @@ import (
 	"midge/agent/frame"
 )
 
-// Main is the first process. It returns when the supervisor has closed its end of
-// the socket, or when the socket fails; the caller exits, and all of the container ends.
-func Main(socket *os.File) error { return run(socket, false) }
+// Main is the first process, and no other. It returns when the supervisor has closed its end
+// of the socket, or when the socket fails; the caller exits, and all of the container ends.
+func Main(socket *os.File) error {
+	// All that there is in a container may be ended by it, and nothing elsewhere.
+	if pid := os.Getpid(); pid != 1 {
+		return fmt.Errorf("a container's first process has the number 1, and this one has %d: it is not in a container of its own", pid)
+	}
+	return run(socket, false)
+}
 
 // MainShared is Main in a container that others put processes into as well, from
 // outside: those have no parent in it, and are let be with all that they start.
@@ -30,7 +36,7 @@ func run(socket *os.File, shared bool) error {
 	ignoreSignals()
 	conn, err := frame.FileConn(socket)
 	if err != nil {
-		return err
+		return fmt.Errorf("reach the container's supervisor: %w", err)
 	}
 	defer conn.Close()
 

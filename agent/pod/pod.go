@@ -72,7 +72,7 @@ func Main(ctx context.Context, args []string) (ok bool, err error) {
 	switch {
 	case mode == ModeInstall && len(args) == 3:
 		volumes, err := strconv.Atoi(args[2])
-		if err != nil {
+		if err != nil || volumes < 0 {
 			return true, fmt.Errorf("%q is no number of volumes", args[2])
 		}
 		return true, Install(dir, volumes)

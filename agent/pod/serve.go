@@ -86,7 +86,7 @@ const maxRequests = 10000
 
 func (s *server) listen() (net.Listener, error) {
 	run := filepath.Join(s.dir, runDir)
-	if err := os.MkdirAll(run, 0o700); err != nil {
+	if err := os.Mkdir(run, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("prepare the pod: %w", err)
 	}
 	// As root nobody else has to write there until a process is told to.
