@@ -57,6 +57,9 @@ type Options struct {
 	Args []string
 	// Env are further variables of midge-server.
 	Env []string
+	// Leave has the server leave its containers when it is stopped, as it does for its
+	// users. One that is started after it takes them along.
+	Leave bool
 }
 
 // Server is a midge-server with a directory of its own. Its methods are for one
@@ -95,8 +98,14 @@ func Start(t testing.TB, options Options) *Server {
 		s.DataDir = s.Path("data")
 	}
 	s.args = append([]string{"--data-dir", s.DataDir, "--listen", "127.0.0.1:0",
-		"--socket", s.Path("midge.sock"), "--destroy-on-exit"}, options.Args...)
-	s.Start()
+		"--socket", s.Path("midge.sock")}, options.Args...)
+	if options.Leave {
+		s.Start()
+	}
+	s.args = append(s.args, "--destroy-on-exit")
+	if !options.Leave {
+		s.Start()
+	}
 	t.Cleanup(s.Stop)
 	return s
 }
