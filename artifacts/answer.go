@@ -141,6 +141,9 @@ const (
 	FetchPath   = "/fetch"
 )
 
+// ErrorTrailer is the trailer of an answer with a pack that has no end, which says why.
+const ErrorTrailer = "Midge-Error"
+
 // The content types of what the protocol carries.
 const (
 	PackType   = "application/vnd.midge.pack"

@@ -36,11 +36,11 @@ func lockDataDir(path string) (*dataDir, error) {
 	_, err = os.Stat(path)
 	made := errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data dir: %w", err)
+		return nil, writableError(path, fmt.Errorf("make the data dir: %w", err))
 	}
 	d := &dataDir{path: path, made: made}
 	if d.lock, err = os.OpenFile(d.lockPath(), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, fmt.Errorf("lock the data dir: %w", err)
+		return nil, writableError(path, fmt.Errorf("lock the data dir: %w", err))
 	}
 	err = unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -50,6 +50,14 @@ func lockDataDir(path string) (*dataDir, error) {
 		return nil, errors.Join(err, d.lock.Close())
 	}
 	return d, nil
+}
+
+// writableError says of a directory that could not be written to what to do.
+func writableError(path string, err error) error {
+	if errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("%s is on a file system that is read-only: see by dmesg whether its disk has failed, mount it for writing, or choose another directory with --data-dir: %w", path, err)
+	}
+	return err
 }
 
 // Where in the data dir the artifacts' trees are, the events of builds, and their spans.

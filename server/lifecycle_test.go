@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"midge/api"
 	"midge/runtime"
 	"midge/runtime/runtimetest"
 )
@@ -221,6 +223,75 @@ func makeNewer(t *testing.T, path string) {
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// damageTable overwrites where a table of a database begins, and its indices.
+func damageTable(t *testing.T, path, table string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := db.Query(`SELECT (rootpage - 1) * page_size, page_size FROM sqlite_master, pragma_page_size WHERE tbl_name = ? AND rootpage > 0`, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := make(map[int64]int) // sizes by offsets
+	for rows.Next() {
+		var at int64
+		var size int
+		if err := rows.Scan(&at, &size); err != nil {
+			t.Fatal(err)
+		}
+		pages[at] = size
+	}
+	// What its log has is in its place once it is closed.
+	if err := errors.Join(rows.Err(), rows.Close(), db.Close()); err != nil || len(pages) == 0 {
+		t.Fatalf("the table %s has %d pages: %v", table, len(pages), err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, size := range pages {
+		copy(content[at:], bytes.Repeat([]byte{0xa5}, size))
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a server cannot do without says so when it is damaged; of what else is damaged the
+// status tells when it is met.
+func TestDamagedDatabase(t *testing.T) {
+	dir := shortDir(t)
+	config := testConfig(dir)
+	stopped := func() string {
+		s, err := New(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s.dir.databasePath()
+	}
+	damageTable(t, stopped(), "teams")
+	wantFailure(t, dir, config, "restore a backup")
+
+	config.DataDir = filepath.Join(dir, "other")
+	damageTable(t, stopped(), "wall")
+	s := mustNew(t, config)
+	if _, err := s.lookAtDatabase(t.Context()); err != nil {
+		t.Errorf("nothing that is damaged was read, and the status says %v", err)
+	}
+	if _, err := s.database.Wall(t.Context()); err == nil {
+		t.Error("what is damaged was read")
+	}
+	found := (*finding)(nil)
+	if _, err := s.lookAtDatabase(t.Context()); !errors.As(err, &found) || found.verdict != api.VerdictCritical || !strings.Contains(found.text, "is damaged") {
+		t.Errorf("of a damaged database the status says %v", err)
 	}
 }
 

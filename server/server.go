@@ -106,6 +106,9 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
 		s.endStreams()
+		if state.IsDamaged(err) {
+			err = fmt.Errorf("the database %s is damaged: find out what the disk has, and restore a backup into another data dir: %w", s.dir.databasePath(), err)
+		}
 		return nil, errors.Join(err, s.close(), s.leave(true))
 	}
 	return s, nil

@@ -98,8 +98,13 @@ func (s *Server) watchParts() {
 		return partValues{"open_logs": float64(s.logs.InUse())}, tryWriting(s.dir.logsPath())
 	})
 	watch(partArtifactStore, func(context.Context) (partValues, error) {
-		return partValues{"uploads": float64(s.artifacts.Uploads()), "max_artifact_bytes": float64(s.config.MaxArtifactSize)},
-			tryWriting(s.dir.treesPath())
+		values := partValues{"uploads": float64(s.artifacts.Uploads()), "max_artifact_bytes": float64(s.config.MaxArtifactSize)}
+		packs, err := s.artifacts.Unreadable()
+		values["unreadable_packs"] = float64(packs)
+		if err != nil {
+			return values, &finding{api.VerdictCritical, fmt.Sprintf("contents of artifacts cannot be read: %v", err)}
+		}
+		return values, tryWriting(s.dir.treesPath())
 	})
 	watch(partClock, newClock().look)
 	system := usage.OpenSystem()
@@ -128,6 +133,9 @@ func (s *Server) watchParts() {
 func (s *Server) lookAtDatabase(ctx context.Context) (partValues, error) {
 	if err := s.database.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("read the database: %w", err)
+	}
+	if err := s.database.Damage(); err != nil {
+		return nil, &finding{api.VerdictCritical, fmt.Sprintf("the database is damaged: %v", err)}
 	}
 	values := partValues{}
 	for name, path := range map[string]string{"bytes": s.dir.databasePath(), "log_bytes": s.dir.databasePath() + "-wal"} {

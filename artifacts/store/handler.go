@@ -1,11 +1,14 @@
 package store
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"midge/artifacts"
 	"midge/runtime"
@@ -139,15 +142,34 @@ func (h *handler) fetch(w http.ResponseWriter, r *http.Request) {
 	}
 	below := r.URL.Query().Get("below") == "1"
 	w.Header().Set("Content-Type", artifacts.PackType)
-	out := &startedWriter{ResponseWriter: w}
-	if err := h.store.send(r.Context(), h.routes.Team(r), keys, below, h.within != nil, out); err != nil {
-		if !out.started {
-			failWith(w, err)
-			return
-		}
-		// The status is sent: only a cut response can say that it failed.
-		panic(http.ErrAbortHandler)
+	started := &startedWriter{ResponseWriter: w}
+	// What is little is read as a whole before its beginning is sent.
+	out := bufio.NewWriterSize(started, 64<<10)
+	err := h.store.send(r.Context(), h.routes.Team(r), keys, below, h.within != nil, out)
+	if err == nil {
+		err = out.Flush()
 	}
+	if err != nil {
+		h.failSending(started, r, err)
+	}
+}
+
+// failSending tells that not all objects could be sent.
+func (h *handler) failSending(w *startedWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // nobody listens any more
+	}
+	status := http.StatusNotFound
+	if notFound := (*runtime.NotFoundError)(nil); !errors.As(err, &notFound) {
+		status, err = http.StatusInternalServerError, fmt.Errorf("the server cannot read what it has stored: %w", err)
+		h.store.options.Logger.Error("sending objects failed", "error", err)
+	}
+	if w.started {
+		// The status is sent, and the pack has no end.
+		w.Header().Set(http.TrailerPrefix+artifacts.ErrorTrailer, strings.Join(strings.Fields(err.Error()), " "))
+		return
+	}
+	fail(w.ResponseWriter, status, err)
 }
 
 // check refuses objects that are not served.

@@ -126,13 +126,11 @@ func (s *Store) loadPacks() error {
 	}
 	for _, entry := range entries {
 		path := filepath.Join(s.dir, packsDir, entry.Name())
-		p, keys, err := readPack(path)
-		if err != nil {
+		if err := s.loadPack(path); err != nil {
 			// What is in it is asked for again, and Verify names it.
 			s.options.Logger.Error("a pack cannot be used", "path", path, "error", err)
-			continue
+			s.unreadable.note(path, func() error { return s.loadPack(path) })
 		}
-		s.insert(p, keys)
 	}
 	return nil
 }

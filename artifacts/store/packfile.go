@@ -280,3 +280,23 @@ func (p *pack) encodedFrame(number uint32) ([]byte, error) {
 	}
 	return encoded, nil
 }
+
+// rawFrame reads a frame and decompresses it.
+func (p *pack) rawFrame(number uint32) ([]byte, error) {
+	encoded, err := p.encodedFrame(number)
+	if err != nil {
+		return nil, err
+	}
+	frame, err := artifacts.ParseFrame(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("pack %s is damaged: %w", filepath.Base(p.path), err)
+	}
+	if frame.Raw() != int(p.frames[number].raw) {
+		return nil, fmt.Errorf("pack %s is damaged: a frame is not the one in its footer", filepath.Base(p.path))
+	}
+	raw, err := frame.Decompress(nil)
+	if err != nil {
+		return nil, fmt.Errorf("pack %s is damaged: %w", filepath.Base(p.path), err)
+	}
+	return raw, nil
+}

@@ -105,18 +105,12 @@ func (s *Store) record(key artifacts.Key) ([]byte, error) {
 func (s *Store) frame(p *pack, number uint32) ([]byte, error) {
 	at := p.frames[number]
 	load := func() ([]byte, error) {
-		encoded, err := p.encodedFrame(number)
-		if err != nil {
-			return nil, err
-		}
-		frame, err := artifacts.ParseFrame(encoded)
-		if err != nil {
-			return nil, err
-		}
-		if frame.Raw() != int(at.raw) {
-			return nil, &artifacts.FormatError{What: "pack", Reason: "a frame is not the one in the footer"}
-		}
-		return frame.Decompress(nil)
+		raw, err := p.rawFrame(number)
+		s.noteUnreadable(p, err, func() error {
+			_, err := p.rawFrame(number)
+			return err
+		})
+		return raw, err
 	}
 	if at.raw > artifacts.FrameTarget {
 		return load()

@@ -150,6 +150,10 @@ func (p *packSender) frame(pack *pack, number uint32, objects []wanted, rest *ar
 	if whole && p.exact || !p.exact && 2*size >= int(pack.frames[number].raw) && p.mayHave(pack, number) {
 		encoded, err := pack.encodedFrame(number)
 		if err != nil {
+			p.store.noteUnreadable(pack, err, func() error {
+				_, err := pack.encodedFrame(number)
+				return err
+			})
 			return fmt.Errorf("read pack %08x: %w", pack.id, err)
 		}
 		_, err = p.w.Write(encoded)

@@ -74,10 +74,11 @@ type Store struct {
 	// grantsMu is held while a grants file is written.
 	grantsMu sync.Mutex
 
-	leases  leases
-	frames  frameCache
-	trees   directories
-	uploads uploads
+	leases     leases
+	frames     frameCache
+	trees      directories
+	uploads    uploads
+	unreadable unreadable
 
 	// background is what goes on when nobody waits for it; Close does.
 	background sync.WaitGroup

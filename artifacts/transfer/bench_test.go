@@ -23,7 +23,13 @@ import (
 // serve gives a server that has a store, and how to reach it.
 func serve(t testing.TB, options store.Options) (*store.Store, *Remote) {
 	t.Helper()
-	s, err := store.Open(filepath.Join(t.TempDir(), "store"), options)
+	return serveIn(t, filepath.Join(t.TempDir(), "store"), options)
+}
+
+// serveIn is serve with the store in a directory.
+func serveIn(t testing.TB, dir string, options store.Options) (*store.Store, *Remote) {
+	t.Helper()
+	s, err := store.Open(dir, options)
 	if err != nil {
 		t.Fatal(err)
 	}

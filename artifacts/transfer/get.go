@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"sync/atomic"
 
@@ -85,7 +86,7 @@ func (f *fetcher) getOnce(ctx context.Context, keys []artifacts.Key, missing map
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	counted := &countingReader{r: response.Body}
 	defer func() { atomic.AddInt64(&f.receipt.FetchedCompressed, counted.n) }()
-	return eachObject(counted, func(key artifacts.Key, record []byte) error {
+	err = eachObject(counted, func(key artifacts.Key, record []byte) error {
 		if _, ok := missing[key]; !ok && query == nil {
 			return nil
 		}
@@ -98,6 +99,10 @@ func (f *fetcher) getOnce(ctx context.Context, keys []artifacts.Key, missing map
 		}
 		return nil
 	})
+	if reason := response.Trailer.Get(artifacts.ErrorTrailer); err != nil && reason != "" {
+		return &localError{&ServerError{Status: http.StatusInternalServerError, Message: reason}}
+	}
+	return err
 }
 
 // countingReader counts what is read.

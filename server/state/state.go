@@ -57,6 +57,7 @@ type Database struct {
 	writer *sql.DB
 	// reader has a few connections that can only read; they never wait for the writer.
 	reader *sql.DB
+	damage damage
 }
 
 // readers is the number of reading connections. Each costs some hundred kilobytes.
@@ -78,7 +79,8 @@ func Open(ctx context.Context, path string) (*Database, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	db := &Database{writer: openTraced(dataSource(path)), reader: openTraced(dataSource(path, "query_only(1)"))}
+	db := new(Database)
+	db.writer, db.reader = openTraced(dataSource(path), &db.damage), openTraced(dataSource(path, "query_only(1)"), &db.damage)
 	db.writer.SetMaxOpenConns(1)
 	if err := migrate(ctx, db.writer, path); err != nil {
 		return nil, errors.Join(err, db.Close())

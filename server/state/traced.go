@@ -12,22 +12,27 @@ import (
 	"midge/trace"
 )
 
-// openTraced opens the data source; each statement has a span while spans are recorded.
-func openTraced(source string) *sql.DB { return sql.OpenDB(connector(source)) }
+// openTraced opens the data source; each statement has a span while spans are recorded, and
+// what it finds damaged is noted.
+func openTraced(source string, found *damage) *sql.DB { return sql.OpenDB(connector{source, found}) }
 
 // connector makes connections to the data source that it names.
-type connector string
+type connector struct {
+	source string
+	damage *damage
+}
 
 var sqliteDriver = new(sqlite.Driver)
 
 func (connector) Driver() driver.Driver { return sqliteDriver }
 
 func (c connector) Connect(context.Context) (driver.Conn, error) {
-	conn, err := sqliteDriver.Open(string(c))
+	conn, err := sqliteDriver.Open(c.source)
 	if err != nil {
+		c.damage.note(err)
 		return nil, err
 	}
-	return tracedConnection{conn.(connection)}, nil
+	return tracedConnection{conn.(connection), c.damage}, nil
 }
 
 // connection is what SQLite's connections have of what package sql makes use of.
@@ -42,11 +47,15 @@ type connection interface {
 	driver.Validator
 }
 
-type tracedConnection struct{ connection }
+type tracedConnection struct {
+	connection
+	damage *damage
+}
 
 func (c tracedConnection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	ctx, span := startStatement(ctx, query)
 	result, err := c.connection.ExecContext(ctx, query, args)
+	c.damage.note(err)
 	span.End(err)
 	return result, err
 }
@@ -55,10 +64,11 @@ func (c tracedConnection) QueryContext(ctx context.Context, query string, args [
 	ctx, span := startStatement(ctx, query)
 	rows, err := c.connection.QueryContext(ctx, query, args)
 	if err != nil {
+		c.damage.note(err)
 		span.End(err)
 		return nil, err
 	}
-	return tracedRows{rows, span}, nil
+	return tracedRows{rows, span, c.damage}, nil
 }
 
 func (c tracedConnection) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
@@ -74,7 +84,14 @@ func (c tracedConnection) BeginTx(ctx context.Context, options driver.TxOptions)
 // tracedRows ends the span of a query when its rows have been read.
 type tracedRows struct {
 	driver.Rows
-	span trace.Span
+	span   trace.Span
+	damage *damage
+}
+
+func (r tracedRows) Next(row []driver.Value) error {
+	err := r.Rows.Next(row)
+	r.damage.note(err)
+	return err
 }
 
 func (r tracedRows) Close() error {
