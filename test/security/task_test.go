@@ -63,7 +63,7 @@ refused mkdir /sys/fs/cgroup/evil /sys/fs/cgroup/memory/evil
 refused mount -t cgroup -o memory none /mnt
 refused mount -t cgroup2 none /mnt
 refused unshare -UrmC sh -c 'mount -t cgroup -o rdma none /mnt && echo /evil >/mnt/release_agent'
-for file in $(find / -xdev -name release_agent -o -name notify_on_release 2>/dev/null) $(find /sys/fs/cgroup -name release_agent -o -name cgroup.procs 2>/dev/null); do
+for file in $(find / -path /proc -prune -o \( -name release_agent -o -name notify_on_release -o -name cgroup.procs \) -print 2>/dev/null); do
   rewritten $file
 done`,
 
@@ -97,7 +97,7 @@ refused cat /proc/1/mem /proc/1/environ`,
 for path in $SOCKET $DATA /run/midge /var/lib/midge; do
   test ! -e $path || { echo "ESCAPED: $path is in sight"; exit 1; }
 done
-test -z "$(find / -xdev -type s 2>/dev/null)" || { echo "ESCAPED: a socket"; exit 1; }
+test -z "$(find / -path /proc -prune -o -type s -print 2>/dev/null)" || { echo "ESCAPED: a socket"; exit 1; }
 refused grep -q '@.*midge' /proc/net/unix
 exit 0`,
 

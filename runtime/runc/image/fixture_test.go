@@ -110,6 +110,25 @@ func makeImage(t *testing.T, platform v1.Platform, layers ...v1.Layer) v1.Image 
 	return image
 }
 
+// named gives an image whose layers are said to be those of another.
+func named(t *testing.T, image, other v1.Image) v1.Image {
+	t.Helper()
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := other.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.RootFS.DiffIDs = names.RootFS.DiffIDs
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 func openStore(t *testing.T) *Store {
 	t.Helper()
 	store, err := Open(t.TempDir(), Options{StallTimeout: 30 * time.Second})

@@ -117,6 +117,10 @@ func TestPullRefuses(t *testing.T) {
 			image: func(t *testing.T) v1.Image {
 				return makeImage(t, here, gzipLayer(t, file{name: "a", kind: tar.TypeLink, link: "b"}))
 			}},
+		{name: "layer by the name of another", want: "has the digest", // which others would be given later
+			image: func(t *testing.T) v1.Image {
+				return named(t, makeImage(t, here, gzipLayer(t, file{name: "a", text: "evil"})), plain(t))
+			}},
 		{name: "corrupt layer", image: plain, want: "layer 1 of 1",
 			misbehave: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if !strings.Contains(r.URL.Path, "/blobs/") {
