@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -88,8 +89,13 @@ func lastLogged(path string) string {
 		return ""
 	}
 	defer f.Close()
+	return lastError(f)
+}
+
+// lastError gives the message of the last error in lines of JSON, whatever else there is.
+func lastError(log io.Reader) string {
 	last := ""
-	scanner := bufio.NewScanner(f)
+	scanner := bufio.NewScanner(log)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
 		var entry struct{ Level, Msg string }

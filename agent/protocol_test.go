@@ -135,11 +135,6 @@ func TestParseOOMKills(t *testing.T) {
 	}
 }
 
-func FuzzParseOOMKills(f *testing.F) {
-	f.Add([]byte("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"))
-	f.Fuzz(func(t *testing.T, b []byte) { _, _ = parseOOMKills(b) })
-}
-
 func TestCheckMountPoint(t *testing.T) {
 	rootfs, volume := t.TempDir(), t.TempDir()
 	for _, dir := range []string{"usr/lib", "work/dir"} {

@@ -241,11 +241,40 @@ func TestParseDigest(t *testing.T) {
 	}
 }
 
+// leavingEntries have names that are no names in a directory.
+func leavingEntries() []Entry {
+	var all []Entry
+	for _, name := range []string{"", ".", "..", "../up", "/absolute", "a/b", "nul\x00", strings.Repeat("n", 256)} {
+		all = append(all, Entry{Name: name, Type: TypeFile, Mode: 0o644}, Entry{Name: name, Type: TypeSymlink, Target: "x"},
+			Entry{Name: name, Type: TypeDirectory, Mode: 0o755, Content: Key{KindTree, Sum([]byte(name))}})
+	}
+	for _, link := range []string{"..", "../up", "/absolute", "a/../../b", "a//b"} {
+		all = append(all, Entry{Name: "linked", Type: TypeFile, Mode: 0o644, Link: link})
+	}
+	return all
+}
+
+func TestDecodeTreeRefusesToBeLeft(t *testing.T) {
+	for _, entry := range leavingEntries() {
+		if directory, err := DecodeTree(EncodeTree([]Entry{entry})[0]); err == nil {
+			t.Errorf("an entry %+v was taken: %+v", entry, directory)
+		}
+	}
+}
+
+// isName tells whether a name lies in the directory that has it.
+func isName(name string) bool {
+	return name != "" && name != "." && name != ".." && strings.IndexByte(name, '/') < 0 && strings.IndexByte(name, 0) < 0
+}
+
 // FuzzDecodeTree: what is decoded is encoded to the same bytes, so that no tree
-// has two digests.
+// has two digests, and has no name that leaves it.
 func FuzzDecodeTree(f *testing.F) {
 	for _, object := range append(EncodeTree(sampleEntries()), EncodeTree(manyEntries(3000))[0], EncodeTree(nil)[0]) {
 		f.Add(object.Record())
+	}
+	for _, entry := range leavingEntries() {
+		f.Add(EncodeTree([]Entry{entry})[0].Record())
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
 		object, err := ParseTreeRecord(record)
@@ -259,6 +288,16 @@ func FuzzDecodeTree(f *testing.F) {
 		again := encodeEntries(directory.Entries)
 		if !bytes.Equal(again.Canonical, object.Canonical) || !bytes.Equal(again.Times, object.Times) {
 			t.Errorf("%x is encoded as %x", object.Canonical, again.Canonical)
+		}
+		for _, entry := range directory.Entries {
+			if !isName(entry.Name) {
+				t.Errorf("an entry is called %q", entry.Name)
+			}
+			for name := range strings.SplitSeq(entry.Link, "/") {
+				if entry.Link != "" && !isName(name) {
+					t.Errorf("an entry is a link to %q", entry.Link)
+				}
+			}
 		}
 	})
 }

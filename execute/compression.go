@@ -1,25 +1,16 @@
 package execute
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-)
 
-var (
-	gzipMagic = []byte{0x1f, 0x8b}
-	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	"midge/runtime/archive/compression"
 )
 
 // errNotCompressed tells that an archive begins like none.
 var errNotCompressed = errors.New("it is compressed neither by gzip nor by zstd")
-
-// maxWindowBytes bounds the memory that a zstd stream may ask for.
-const maxWindowBytes = 64 << 20
 
 // compressor gives what compresses to w as every server takes it.
 func compressor(w io.Writer) (io.WriteCloser, error) {
@@ -29,21 +20,11 @@ func compressor(w io.Writer) (io.WriteCloser, error) {
 // decompressor gives what r holds in compressed form, by whichever of the two. The
 // caller closes it, and then r.
 func decompressor(r io.Reader) (io.ReadCloser, error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	magic, err := buffered.Peek(len(zstdMagic))
-	switch {
-	case bytes.HasPrefix(magic, gzipMagic):
-		return gzip.NewReader(buffered)
-	case bytes.HasPrefix(magic, zstdMagic):
-		decoder, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(maxWindowBytes))
-		if err != nil {
-			return nil, err
-		}
-		return decoder.IOReadCloser(), nil
-	case err != nil && err != io.EOF:
-		return nil, err
+	plain, format, err := compression.Undo(r)
+	if err == nil && format == compression.None {
+		return nil, errNotCompressed
 	}
-	return nil, errNotCompressed
+	return plain, err
 }
 
 // countedReader counts what is read through it.

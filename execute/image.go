@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"midge/api"
+	"midge/runtime/archive/compression"
 )
 
 // imageName is what the artifact is called that is the task's image.
@@ -113,7 +114,7 @@ func inspectArchive(path string) (imageKind, error) {
 	defer file.Close()
 	head, err := bufio.NewReader(file).Peek(tarMagicOffset + len(tarMagic))
 	switch {
-	case bytes.HasPrefix(head, gzipMagic), bytes.HasPrefix(head, zstdMagic):
+	case compression.Of(head) != compression.None:
 		return imageCompressed, nil
 	case err == nil && bytes.HasSuffix(head, tarMagic):
 		return imageArchive, nil

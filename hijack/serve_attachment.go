@@ -3,7 +3,6 @@ package hijack
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -236,27 +235,14 @@ func (a *framesAttachment) giveInput(ctx context.Context, offset int64, data []b
 
 // sendOutput sends the process's output to its end and then how it ended.
 func (a *framesAttachment) sendOutput(ctx context.Context) error {
-	reader, err := a.session.process.Output(ctx, a.next)
-	if err != nil {
+	send := func(chunk runtime.Chunk) error { return a.sendChunk(ctx, chunk) }
+	if err := a.session.output(ctx, a.next, send); err != nil {
 		return err
 	}
-	defer reader.Close()
-	for {
-		chunk, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return a.sendEnd(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		if err := a.sendChunk(ctx, chunk); err != nil {
-			return err
-		}
-	}
+	return a.sendEnd(ctx)
 }
 
 func (a *framesAttachment) sendChunk(ctx context.Context, chunk runtime.Chunk) error {
-	a.session.noteOutput(chunk)
 	if chunk.Sequence > a.next {
 		lost := frame{kind: frameLost, offset: a.next, count: chunk.Sequence - a.next}
 		if err := a.conn.send(lost); err != nil {

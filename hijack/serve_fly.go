@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -178,24 +177,10 @@ func (a *flyAttachment) handle(ctx context.Context, input api.HijackInput) error
 
 // sendOutput sends the process's output to its end and then its exit status, which is nil.
 func (a *flyAttachment) sendOutput(ctx context.Context) error {
-	reader, err := a.session.process.Output(ctx, 0)
-	if err != nil {
+	if err := a.session.output(ctx, 0, a.sendChunk); err != nil {
 		return err
 	}
-	defer reader.Close()
-	for {
-		chunk, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return a.sendEnd(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		a.session.noteOutput(chunk)
-		if err := a.sendChunk(chunk); err != nil {
-			return err
-		}
-	}
+	return a.sendEnd(ctx)
 }
 
 // sendChunk writes by hand what encoding/json would: output is most of what is sent.

@@ -329,6 +329,29 @@ func (s *Session) drain(ctx context.Context) {
 	}
 }
 
+// output gives the process's output from a sequence number on to who sends it to a
+// client, until there is no more, or sending it fails.
+func (s *Session) output(ctx context.Context, from int64, send func(runtime.Chunk) error) error {
+	reader, err := s.process.Output(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		chunk, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.noteOutput(chunk)
+		if err := send(chunk); err != nil {
+			return err
+		}
+	}
+}
+
 // noteOutput tells that a client is about to be sent output. For a session without a
 // terminal that is use: a long copy gets no input.
 func (s *Session) noteOutput(chunk runtime.Chunk) {

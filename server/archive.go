@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -11,40 +10,21 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"midge/runtime"
+	"midge/runtime/archive/compression"
 )
-
-// What archives begin with.
-var (
-	gzipMagic = []byte{0x1f, 0x8b}
-	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
-)
-
-// zstdWindow bounds the memory that a zstd archive can ask for, in bytes.
-const zstdWindow = 128 << 20
 
 // decompress gives the tar stream in an archive that is compressed by gzip, by zstd
 // or not at all. An archive that cannot be one is a *runtime.TarError.
 func decompress(body io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(body, 64<<10)
-	magic, err := buffered.Peek(len(zstdMagic))
-	if err != nil && len(magic) == 0 {
+	if _, err := buffered.Peek(1); err != nil {
 		return nil, &runtime.TarError{Err: errors.New("there is nothing in it")}
 	}
-	switch {
-	case bytes.HasPrefix(magic, gzipMagic):
-		reader, err := gzip.NewReader(buffered)
-		if err != nil {
-			return nil, &runtime.TarError{Err: err}
-		}
-		return reader, nil
-	case bytes.HasPrefix(magic, zstdMagic):
-		reader, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(zstdWindow))
-		if err != nil {
-			return nil, &runtime.TarError{Err: err}
-		}
-		return reader.IOReadCloser(), nil
+	archive, _, err := compression.Undo(buffered)
+	if err != nil {
+		return nil, &runtime.TarError{Err: err}
 	}
-	return io.NopCloser(buffered), nil
+	return archive, nil
 }
 
 // compress writes a tar stream as an archive: by zstd for who accepts that, else by

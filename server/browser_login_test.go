@@ -189,6 +189,21 @@ func TestSessionCookie(t *testing.T) {
 	if response, _ := b.send(request); response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the API takes a cookie: %d", response.StatusCode)
 	}
+	// A page of another site has nothing done with it, not even where the browser sends it.
+	for path, form := range map[string]url.Values{"/login": browserForm("to", "/"), "/logout": nil} {
+		request, err := http.NewRequest("POST", s.URL+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Sec-Fetch-Site", "cross-site")
+		request.AddCookie(cookies[0])
+		if response, _ := b.send(request); response.StatusCode != http.StatusForbidden || len(response.Cookies()) > 0 {
+			t.Errorf("%s takes a form of another site: %s, %v", path, response.Status, response.Cookies())
+		}
+	}
+	someone := &user{t, s.URL, cookies[0].Value}
+	someone.want(http.StatusOK, "GET", "/api/v1/user", "")
 }
 
 func TestBrowserLogout(t *testing.T) {

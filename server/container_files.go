@@ -2,6 +2,7 @@ package server
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,46 +57,26 @@ func (s *Server) failFiles(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// statFile describes what lies at a path of a container.
-func (s *Server) statFile(w http.ResponseWriter, r *http.Request) {
-	files, name, ok := s.filesOfPath(w, r)
-	if !ok {
-		return
+// answerFiles gives a handler that answers with what find gives of the files of the
+// container of the path.
+func answerFiles[T any](s *Server, find func(files runtime.Files, ctx context.Context, name string) (T, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		files, name, ok := s.filesOfPath(w, r)
+		if !ok {
+			return
+		}
+		found, err := find(files, r.Context(), name)
+		if err != nil {
+			s.failFiles(w, r, err)
+			return
+		}
+		answer(w, http.StatusOK, found)
 	}
-	file, err := files.Stat(r.Context(), name)
-	if err != nil {
-		s.failFiles(w, r, err)
-		return
-	}
-	answer(w, http.StatusOK, file)
 }
 
-// listFiles describes what a directory of a container has.
-func (s *Server) listFiles(w http.ResponseWriter, r *http.Request) {
-	files, name, ok := s.filesOfPath(w, r)
-	if !ok {
-		return
-	}
-	list, err := files.List(r.Context(), name)
-	if err != nil {
-		s.failFiles(w, r, err)
-		return
-	}
-	answer(w, http.StatusOK, list)
-}
-
-// listChanges gives what a container has changed of what it was given.
-func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) {
-	files, _, ok := s.filesOfPath(w, r)
-	if !ok {
-		return
-	}
-	changes, err := files.Changes(r.Context())
-	if err != nil {
-		s.failFiles(w, r, err)
-		return
-	}
-	answer(w, http.StatusOK, changes)
+// changesOf gives what a container has changed of what it was given, wherever.
+func changesOf(files runtime.Files, ctx context.Context, _ string) ([]api.FileChange, error) {
+	return files.Changes(ctx)
 }
 
 // getFile sends the content of a file of a container: from a byte on, when the request

@@ -18,6 +18,7 @@ func FuzzReadPending(f *testing.F) {
 		f.Add(base64.RawURLEncoding.EncodeToString([]byte(text)), "s")
 	}
 	f.Add("a=b; c", "")
+	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`{"State":"s"}`)), "another")
 	f.Fuzz(func(t *testing.T, cookie, state string) {
 		r := httptest.NewRequest("GET", callbackPath+"?state="+url.QueryEscape(state), nil)
 		r.Header.Set("Cookie", pendingCookie+"="+cookie)

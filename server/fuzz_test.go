@@ -3,14 +3,10 @@ package server
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
-	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"testing"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 func FuzzBuildFilter(f *testing.F) {
@@ -38,34 +34,6 @@ func FuzzParseLocalUser(f *testing.F) {
 		if err == nil && user.Name+":"+user.Password != text {
 			t.Errorf("%q gave %+v", text, user)
 		}
-	})
-}
-
-// Whatever is sent as an archive ends, and what it takes is bounded.
-func FuzzDecompress(f *testing.F) {
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	if _, err := io.WriteString(w, "hello"); err != nil {
-		f.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		f.Fatal(err)
-	}
-	encoder, err := zstd.NewWriter(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, archive := range [][]byte{zipped.Bytes(), encoder.EncodeAll([]byte("hello"), nil), []byte("hello"), {}, gzipMagic, zstdMagic} {
-		f.Add(archive)
-	}
-	f.Fuzz(func(t *testing.T, archive []byte) {
-		reader, err := decompress(bytes.NewReader(archive))
-		if err != nil {
-			return
-		}
-		defer reader.Close()
-		// An error is as good as an end; to panic or to hang is neither.
-		_, _ = io.Copy(io.Discard, io.LimitReader(reader, 64<<20))
 	})
 }
 

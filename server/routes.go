@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"time"
+
+	"midge/runtime"
 )
 
 // PodArtifactsPath is where Config.PodArtifacts is served.
@@ -53,10 +55,10 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))
 	mux.HandleFunc("GET "+team+"/containers/{container}/hijack", s.inTeam(member, s.hijackContainer))
 	files := team + "/containers/{container}/files"
-	mux.HandleFunc("GET "+files, s.inTeam(member, s.listFiles))
-	mux.HandleFunc("GET "+files+"/stat", s.inTeam(member, s.statFile))
+	mux.HandleFunc("GET "+files, s.inTeam(member, answerFiles(s, runtime.Files.List)))
+	mux.HandleFunc("GET "+files+"/stat", s.inTeam(member, answerFiles(s, runtime.Files.Stat)))
 	mux.HandleFunc("GET "+files+"/content", s.inTeam(member, patient(s.getFile)))
-	mux.HandleFunc("GET "+files+"/changes", s.inTeam(member, s.listChanges))
+	mux.HandleFunc("GET "+files+"/changes", s.inTeam(member, answerFiles(s, changesOf)))
 	mux.HandleFunc("POST "+files, s.inTeam(member, patient(s.takeFiles)))
 	mux.HandleFunc("POST "+files+"/{rest...}", s.inTeam(member, s.metrics.counting(patient(s.containerTrees(files).ServeHTTP))))
 	mux.HandleFunc("GET "+team+"/sessions", s.inTeam(member, s.listSessions))

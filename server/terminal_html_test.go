@@ -60,6 +60,7 @@ func TestTerminalHTMLOfPieces(t *testing.T) {
 func FuzzTerminalHTML(f *testing.F) {
 	f.Add([]byte("\x1b[1;38;5;200mx\x1b]0;t\x07<script>&amp;"), 3)
 	f.Add([]byte("\x1b[\x1b]\x1b\\\xc2\x9b31m"), 1)
+	f.Add([]byte("bell \a, back \b\b, del \x7f\r"), 9)
 	f.Fuzz(func(t *testing.T, output []byte, split int) {
 		cut := min(max(split, 0), len(output))
 		tokenizer := html.NewTokenizer(strings.NewReader(htmlOf(string(output[:cut]), string(output[cut:]))))

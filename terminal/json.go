@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// JSON gives a writer of JSON documents to w. The control characters that JSON lets stand
-// in strings as they are, DEL and the upper control set, it writes as escapes, which mean
-// the same to who reads the JSON. Each Write is of whole characters, as json.Encoder's are.
+// JSON gives a writer of JSON documents to w. The characters that JSON lets stand in
+// strings as they are and Text leaves out, DEL, the upper control set and those that
+// reorder what is around them, it writes as escapes, which mean the same to who reads the JSON. Each Write is of whole characters, as json.Encoder's are.
 func JSON(w io.Writer) io.Writer { return jsonWriter{w} }
 
 type jsonWriter struct{ w io.Writer }
@@ -31,4 +31,4 @@ func (j jsonWriter) Write(document []byte) (int, error) {
 	return len(document), nil
 }
 
-func isJSONControl(r rune) bool { return r >= 0x7f && r <= 0x9f }
+func isJSONControl(r rune) bool { return r >= 0x7f && !isShown(r) }

@@ -69,7 +69,7 @@ func ExporterFromEnvironment() (*Exporter, error) {
 		return nil, err
 	}
 	if text := variable("TIMEOUT"); text != "" {
-		milliseconds, err := strconv.Atoi(text)
+		milliseconds, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || milliseconds <= 0 {
 			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_TIMEOUT is %q: it is to be a number of milliseconds", text)
 		}
@@ -98,20 +98,30 @@ func endpointFromEnvironment() (string, error) {
 // parseHeaders reads "key=value,key=value", values escaped as in URLs.
 func parseHeaders(text string) (http.Header, error) {
 	headers := http.Header{}
-	for pair := range strings.SplitSeq(text, ",") {
+	for i, pair := range strings.Split(text, ",") {
 		if strings.TrimSpace(pair) == "" {
 			continue
 		}
 		key, value, ok := strings.Cut(pair, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
-		if key = strings.TrimSpace(key); !ok || key == "" || err != nil {
-			// The value may be a secret.
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS has the entry %q, which is not of the form key=value", key)
+		if key = strings.TrimSpace(key); !ok || !isHeaderName(key) || err != nil || strings.ContainsFunc(value, isControl) {
+			// It may be a secret.
+			return nil, fmt.Errorf("entry %d of OTEL_EXPORTER_OTLP_HEADERS is not of the form key=value, of a header", i+1)
 		}
 		headers.Add(key, value)
 	}
 	return headers, nil
 }
+
+// isHeaderName tells whether a name is a token, as RFC 9110 has it, section 5.6.2.
+func isHeaderName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+}
+
+// isControl tells what no header's value may have.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // ExportSpans sends spans. A collector that is busy is asked once more.
 func (e *Exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {

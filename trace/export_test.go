@@ -114,14 +114,20 @@ func TestExporterFromEnvironmentRefuses(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "the server exports by grpc too"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318", "no http or https URL"},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION", "br", "neither gzip nor none"},
-		{"OTEL_EXPORTER_OTLP_HEADERS", "secret", "not of the form key=value"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret", "entry 2 of OTEL_EXPORTER_OTLP_HEADERS is not of the form key=value"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "a=secret%0d%0ab: c", "entry 1 of"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "a secret=b", "entry 1 of"},
 		{"OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "milliseconds"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "9223372036854775807", "milliseconds"},
 	} {
 		t.Run(test.key, func(t *testing.T) {
 			t.Setenv(test.key, test.value)
 			_, err := ExporterFromEnvironment()
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("the error is %v, want one that says %q", err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error tells a header: %v", err)
 			}
 		})
 	}

@@ -155,11 +155,21 @@ func (r *gitRepository) rules(paths []string) (map[string]*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := make(map[string]*Rule, len(paths))
+	rules, err := parseRules(output)
+	if err != nil {
+		return nil, fmt.Errorf("git check-ignore in %q gave %w", r.dir, err)
+	}
+	return rules, nil
+}
+
+// parseRules reads what git check-ignore -v -z prints: source, line, pattern and path
+// of each path that a rule is about.
+func parseRules(output []byte) (map[string]*Rule, error) {
 	fields := slices.Collect(zeroTerminated(output))
 	if len(fields)%4 != 0 {
-		return nil, fmt.Errorf("git check-ignore in %q gave an answer that is cut", r.dir)
+		return nil, errors.New("an answer that is cut")
 	}
+	rules := make(map[string]*Rule, len(fields)/4)
 	for ; len(fields) > 0; fields = fields[4:] {
 		source, pattern, path := fields[0], fields[2], fields[3]
 		if strings.HasPrefix(pattern, "!") {
@@ -167,7 +177,7 @@ func (r *gitRepository) rules(paths []string) (map[string]*Rule, error) {
 		}
 		line, err := strconv.Atoi(fields[1])
 		if err != nil {
-			return nil, fmt.Errorf("git check-ignore in %q gave the line number %q", r.dir, fields[1])
+			return nil, fmt.Errorf("the line number %q", fields[1])
 		}
 		rules[path] = &Rule{Source: source, Line: line, Pattern: pattern}
 	}

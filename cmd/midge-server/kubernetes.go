@@ -38,8 +38,8 @@ func addKubernetes(flags *pflag.FlagSet, s *kubernetesSettings) {
 	flags.StringVar((*string)(&s.Cache), "cache", string(s.Cache), "what keeps contents and task caches from one pod to the next: none, node, a directory of each node, or the `name` of a PersistentVolumeClaim")
 	flags.StringVar(&s.artifactsURL, "pod-artifacts-url", s.artifactsURL, "`URL` of the server as pods reach it, to exchange artifacts with them (default they go through the API server)")
 	flags.StringVar(&s.Owner, "pod-owner", s.Owner, "`name` of the PersistentVolumeClaim with the server's data, with which pods go when it is deleted (default they go with nothing)")
-	flags.DurationVar(&s.StartTimeout, "pod-start-timeout", s.StartTimeout, "how long a pod may take to start")
-	flags.DurationVar(&s.Deadline, "pod-deadline", s.Deadline, "how long a pod may live, whatever becomes of the server")
+	flags.Var(newDuration(&s.StartTimeout, s.StartTimeout), "pod-start-timeout", "how long a pod may take to start")
+	flags.Var(newDuration(&s.Deadline, s.Deadline), "pod-deadline", "how long a pod may live, whatever becomes of the server")
 }
 
 // openCluster opens a worker that is a cluster.

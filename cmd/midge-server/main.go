@@ -64,6 +64,9 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) {
 			return fmt.Errorf("there is no setting --%s%s", unknown.GetSpecifiedName(), nearest(command.Flags(), unknown.GetSpecifiedName()))
 		}
+		if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
+			return fmt.Errorf("the setting --%s: %w", invalid.GetFlag().Name, invalid.Unwrap())
+		}
 		return err
 	})
 	return command

@@ -136,8 +136,10 @@ func TestBadSettings(t *testing.T) {
 		want      string
 	}{
 		{"bad flag", []string{"--grace", "soon"}, nil, "", `"--grace"`},
-		{"bad variable", nil, map[string]string{"MIDGE_GRACE": "soon"}, "", `the variable MIDGE_GRACE: time: invalid duration "soon"`},
-		{"bad field", nil, nil, "grace: soon\n", `midge.yml: the setting grace: time: invalid duration "soon"`},
+		{"bad variable", nil, map[string]string{"MIDGE_GRACE": "soon"}, "", `the variable MIDGE_GRACE: "soon" is no time: write it with its unit, as in 5s, 1m or 2h`},
+		{"bad field", nil, nil, "grace: soon\n", `midge.yml: the setting grace: "soon" is no time`},
+		{"time without a unit", nil, nil, "build-grace: 5\n", `midge.yml: the setting build-grace: "5" is no time: write it with its unit, as in 5s, 1m or 2h`},
+		{"time below 0", nil, map[string]string{"MIDGE_GC_GRACE": "-5m"}, "", `the variable MIDGE_GC_GRACE: "-5m" is no time: it is below 0`},
 		{"unknown field", nil, nil, "data_dir: /x\n", `there is no setting "data_dir"; did you mean data-dir?`},
 		{"config in a file", nil, nil, "config: /x\n", `there is no setting "config"`},
 		{"nested field", nil, nil, "grace: {a: b}\n", "the setting grace: it should be a value, or a list of values"},
@@ -182,6 +184,15 @@ func TestMistypedFlag(t *testing.T) {
 	command.SetArgs([]string{"--data-dri", "/x"})
 	err := command.Execute()
 	if want := "there is no setting --data-dri; did you mean data-dir?"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
+func TestBadValueOfAFlag(t *testing.T) {
+	command := newCommand(func(string) (string, bool) { return "", false })
+	command.SetArgs([]string{"--build-grace", "5"})
+	err := command.Execute()
+	if want := `the setting --build-grace: "5" is no time: write it with its unit, as in 5s, 1m or 2h`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
 }

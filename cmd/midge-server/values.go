@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"midge/api"
 )
@@ -24,6 +25,33 @@ func (v *memoryValue) Set(text string) error {
 
 func (v *memoryValue) String() string { return strconv.FormatUint(uint64(*v), 10) }
 func (v *memoryValue) Type() string   { return "memory" }
+
+// durationValue is a flag of a time.
+type durationValue time.Duration
+
+// newDuration makes a flag with a default.
+func newDuration(value *time.Duration, byDefault time.Duration) *durationValue {
+	*value = byDefault
+	return (*durationValue)(value)
+}
+
+func (v *durationValue) Set(text string) error {
+	duration, err := api.ParseDuration(text)
+	if err != nil {
+		return err
+	}
+	*v = durationValue(duration)
+	return nil
+}
+
+func (v *durationValue) String() string {
+	if *v == 0 {
+		return "0" // as which help does not show a default
+	}
+	return time.Duration(*v).String()
+}
+
+func (v *durationValue) Type() string { return "duration" }
 
 // levelValue is a flag of a log level.
 type levelValue slog.Level

@@ -53,18 +53,13 @@ func newArtifactsListCommand(p *program) *cobra.Command {
 		Example: `  midge artifacts ls --build 12
   midge artifacts ls --json | jq '.[0].id'`,
 		Args: noArguments,
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			artifacts, err := listArtifacts(command.Context(), c, build, count)
 			if err != nil {
 				return err
 			}
 			return answer(p, artifacts, artifactsTable)
-		},
+		}),
 	}
 	command.Flags().StringVarP(&build, "build", "b", "", "those that the build of this `id` has left")
 	command.Flags().IntVarP(&count, "count", "c", 50, "how many at most")

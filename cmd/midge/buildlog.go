@@ -18,7 +18,8 @@ type buildLog struct {
 	timestamps bool
 	silent     bool // the task's output is not shown
 
-	midLine [2]bool // stdout's and stderr's last line has not ended yet
+	midLine  [2]bool // stdout's and stderr's last line has not ended yet
+	returned [2]bool // a carriage return was the last of it, and is not shown yet
 }
 
 // happened shows one event of the build.
@@ -70,6 +71,9 @@ func (l *buildLog) output(data api.LogEvent) {
 		to, stream = l.program.progress(), 1
 	}
 	output := data.Output()
+	if to.terminal {
+		output = l.withoutReturns(output, stream)
+	}
 	if len(output) == 0 || l.silent {
 		return
 	}
@@ -79,6 +83,19 @@ func (l *buildLog) output(data api.LogEvent) {
 		output = stampLines(output, timestamp(data.Time), begins)
 	}
 	to.Write(output)
+}
+
+// withoutReturns leaves out the carriage returns that the task's terminal has put before
+// line feeds: the person's puts them there as well. One at the end waits for what follows.
+func (l *buildLog) withoutReturns(output []byte, stream int) []byte {
+	if len(output) == 0 {
+		return nil
+	}
+	if l.returned[stream] {
+		output = append([]byte{'\r'}, output...)
+	}
+	output, l.returned[stream] = bytes.CutSuffix(output, []byte{'\r'})
+	return bytes.ReplaceAll(output, []byte("\r\n"), []byte("\n"))
 }
 
 // say tells the person something on a line of its own, its first words in a style.

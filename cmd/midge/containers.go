@@ -18,19 +18,14 @@ func newContainersCommand(p *program) *cobra.Command {
 		Aliases: []string{"cs"},
 		GroupID: groupOther,
 		Short:   "List the containers that there are",
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			containers, err := c.Containers(command.Context(), filter)
 			if err != nil {
 				return err
 			}
 			slices.SortFunc(containers, func(a, b api.Container) int { return cmp.Compare(a.ID, b.ID) })
 			return answer(p, containers, containersTable)
-		},
+		}),
 	}
 	command.Flags().IntVarP(&filter.BuildID, "build", "b", 0, "only those of the build of this `id`")
 	return command

@@ -179,6 +179,9 @@ func flagError(command *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &valueless):
 		return fmt.Errorf("%s needs a value after --%s; see %s --help", path, valueless.GetFlag().Name, path)
+	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "duration":
+		_, err := api.ParseDuration(invalid.GetValue())
+		return fmt.Errorf("--%s: %w; see %s --help", invalid.GetFlag().Name, err, path)
 	case errors.As(err, &invalid):
 		return fmt.Errorf("%q is no value for --%s of %s; see %s --help", invalid.GetValue(), invalid.GetFlag().Name, path, path)
 	case !errors.As(err, &missing):

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"midge/client"
 	"midge/terminal"
 )
@@ -41,6 +43,18 @@ func (p *program) client() (*client.Client, error) {
 		return nil, err
 	}
 	return p.measurement.client(options)
+}
+
+// withClient gives what a command runs that needs a client of the chosen target and no arguments.
+func (p *program) withClient(run func(*cobra.Command, *client.Client) error) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, _ []string) error {
+		c, err := p.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return run(command, c)
+	}
 }
 
 // options gives those of a client of the chosen target.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/client"
 )
 
 func newTeamsCommand(p *program) *cobra.Command {
@@ -18,19 +19,14 @@ func newTeamsCommand(p *program) *cobra.Command {
 		Aliases: []string{"t"},
 		GroupID: groupOther,
 		Short:   "List the teams",
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			teams, err := c.Teams(command.Context())
 			if err != nil {
 				return err
 			}
 			slices.SortFunc(teams, func(a, b api.Team) int { return cmp.Compare(a.Name, b.Name) })
 			return answer(p, teams, func(teams []api.Team) table { return teamsTable(teams, details) })
-		},
+		}),
 	}
 	command.Flags().BoolVarP(&details, "details", "d", false, "show who has which role")
 	return command

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/client"
 )
 
 func newUserinfoCommand(p *program) *cobra.Command {
@@ -15,12 +16,7 @@ func newUserinfoCommand(p *program) *cobra.Command {
 		Use:     "userinfo",
 		GroupID: groupTargets,
 		Short:   "Show who you are, and your teams and roles",
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			user, err := c.User(command.Context())
 			if err != nil {
 				return err
@@ -29,7 +25,7 @@ func newUserinfoCommand(p *program) *cobra.Command {
 				return p.printJSON(user)
 			}
 			return p.print(userTable(user))
-		},
+		}),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/client"
 )
 
 func newVolumesCommand(p *program) *cobra.Command {
@@ -16,12 +17,7 @@ func newVolumesCommand(p *program) *cobra.Command {
 		Aliases: []string{"vs"},
 		GroupID: groupOther,
 		Short:   "List the volumes that there are",
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			volumes, err := c.Volumes(command.Context())
 			if err != nil {
 				return err
@@ -30,7 +26,7 @@ func newVolumesCommand(p *program) *cobra.Command {
 				return cmp.Or(cmp.Compare(a.WorkerName, b.WorkerName), cmp.Compare(a.ID, b.ID))
 			})
 			return answer(p, volumes, func(volumes []api.Volume) table { return volumesTable(volumes, details) })
-		},
+		}),
 	}
 	command.Flags().BoolVarP(&details, "details", "d", false, "show where each is mounted")
 	return command

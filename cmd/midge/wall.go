@@ -77,15 +77,3 @@ func newClearWallCommand(p *program) *cobra.Command {
 		}),
 	}
 }
-
-// withClient gives what a command runs that needs a client of the chosen target and no arguments.
-func (p *program) withClient(run func(*cobra.Command, *client.Client) error) func(*cobra.Command, []string) error {
-	return func(command *cobra.Command, _ []string) error {
-		c, err := p.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return run(command, c)
-	}
-}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"midge/client"
 	"midge/execute"
 )
 
@@ -20,12 +21,7 @@ func newWatchCommand(p *program) *cobra.Command {
 execute does. Without -b it is your team's newest build. An interrupt ends only the watching.`,
 		Example: `  midge watch -b 12
   midge watch -b 12 --timestamps`,
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			ctx := command.Context()
 			id, err := choice.id(ctx, c)
 			if err != nil {
@@ -44,7 +40,7 @@ execute does. Without -b it is your team's newest build. An interrupt ends only 
 				return nil
 			}
 			return err
-		},
+		}),
 	}
 	flags := command.Flags()
 	choice.addFlags(flags)

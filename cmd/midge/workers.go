@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/client"
 )
 
 func newWorkersCommand(p *program) *cobra.Command {
@@ -20,19 +21,14 @@ func newWorkersCommand(p *program) *cobra.Command {
 		Aliases: []string{"ws"},
 		GroupID: groupOther,
 		Short:   "List the workers",
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: p.withClient(func(command *cobra.Command, c *client.Client) error {
 			workers, err := c.Workers(command.Context())
 			if err != nil {
 				return err
 			}
 			slices.SortFunc(workers, func(a, b api.Worker) int { return cmp.Compare(a.Name, b.Name) })
 			return answer(p, workers, func(workers []api.Worker) table { return workersTable(workers, details, time.Now()) })
-		},
+		}),
 	}
 	command.Flags().BoolVarP(&details, "details", "d", false, "show addresses, tasks and resource types too")
 	return command

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -255,7 +256,12 @@ var ownCapabilities = sync.OnceValues(func() ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	scanner := bufio.NewScanner(f)
+	return parseCapabilities(f)
+})
+
+// parseCapabilities gives the bounding set in a file like /proc/self/status.
+func parseCapabilities(status io.Reader) ([]string, error) {
+	scanner := bufio.NewScanner(status)
 	for scanner.Scan() {
 		if digits, ok := strings.CutPrefix(scanner.Text(), "CapBnd:"); ok {
 			set, err := strconv.ParseUint(strings.TrimSpace(digits), 16, 64)
@@ -266,7 +272,7 @@ var ownCapabilities = sync.OnceValues(func() ([]string, error) {
 		}
 	}
 	return nil, scanner.Err()
-})
+}
 
 // capabilityNames gives the names of a set, as far as OCI runtimes know them.
 func capabilityNames(set uint64) []string {

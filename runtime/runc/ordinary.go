@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -31,22 +32,31 @@ func ownRange(path string) (idRange, error) {
 		return idRange{}, err
 	}
 	defer f.Close()
+	r, err := parseMap(f)
+	if err != nil {
+		return idRange{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// parseMap gives what is mapped from 1 on without a gap.
+func parseMap(file io.Reader) (idRange, error) {
 	next := uint64(1)
-	scanner := bufio.NewScanner(f)
+	scanner := bufio.NewScanner(file)
 	for scanner.Scan() {
-		var inside, outside, size uint64
+		var inside, outside, size uint32
 		if _, err := fmt.Sscan(scanner.Text(), &inside, &outside, &size); err != nil {
-			return idRange{}, fmt.Errorf("read %s: %q is no range of numbers", path, scanner.Text())
+			return idRange{}, fmt.Errorf("%q is no range of numbers", scanner.Text())
 		}
-		if inside <= next && inside+size > next {
-			next = inside + size
+		if end := uint64(inside) + uint64(size); uint64(inside) <= next && end > next {
+			next = end
 		}
 	}
 	if err := scanner.Err(); err != nil {
 		return idRange{}, err
 	}
-	if next < 2 {
-		return idRange{}, fmt.Errorf("%s has no numbers for the users of containers", path)
+	if next < 2 || next > 1<<32 {
+		return idRange{}, errors.New("it has no numbers for the users of containers")
 	}
 	return idRange{start: 1, size: uint32(next - 1)}, nil
 }

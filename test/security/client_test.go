@@ -20,11 +20,11 @@ import (
 )
 
 // hostile is what a hostile server puts wherever a text is expected: it changes the
-// terminal's title, clears it and rings its bell.
-const hostile = `\u001b]0;owned\u0007\u001b[2J\u009bm evil\r`
+// terminal's title, clears it, rings its bell, and has what follows read backwards.
+const hostile = `\u001b]0;owned\u0007\u001b[2J\u009bm evil\u202e\r`
 
 // control finds what a terminal obeys, but for line ends.
-var control = regexp.MustCompile("[\x00-\x09\x0b-\x1f\x7f]|\u009b")
+var control = regexp.MustCompile("[\x00-\x09\x0b-\x1f\x7f-\u009f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 
 // The ids of what a hostile server has, which may not be hostile for it to be asked for.
 const (
@@ -132,7 +132,7 @@ func TestHostileServersTexts(t *testing.T) {
 			fmt.Fprint(w, strings.ReplaceAll(answer, "H", hostile))
 		default:
 			w.WriteHeader(http.StatusInternalServerError)
-			fmt.Fprint(w, strings.NewReplacer(`\u001b`, "\x1b", `\u0007`, "\x07", `\u009b`, "\u009b", `\r`, "\r").Replace(hostile))
+			fmt.Fprint(w, strings.NewReplacer(`\u001b`, "\x1b", `\u0007`, "\x07", `\u009b`, "\u009b", `\u202e`, "\u202e", `\r`, "\r").Replace(hostile))
 		}
 	}))
 	defer fake.Close()

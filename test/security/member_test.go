@@ -56,14 +56,38 @@ func TestOtherTeamsIDs(t *testing.T) {
 	red.want(http.StatusBadRequest, "POST", "/api/v1/teams/red/builds", plan)
 	blue.want(http.StatusOK, "GET", "/api/v1/traces/"+build.TraceID, "")
 	red.want(http.StatusNotFound, "GET", "/api/v1/traces/"+build.TraceID, "")
-	for _, list := range []string{"/api/v1/builds", "/api/v1/teams/red/containers", "/api/v1/teams/red/volumes", "/api/v1/teams/red/artifacts", "/api/v1/teams/red/sessions"} {
-		if body := red.want(http.StatusOK, "GET", list, ""); strings.Contains(body, "blue") || strings.Contains(body, container) {
-			t.Errorf("%s: red sees %s", list, body)
+	for _, list := range []string{
+		"/api/v1/builds", "/api/v1/teams/red/builds", "/api/v1/teams/red/containers", "/api/v1/teams/red/containers?state=gone",
+		"/api/v1/teams/red/volumes", "/api/v1/teams/red/artifacts", "/api/v1/teams/red/sessions",
+	} {
+		if body := strings.TrimSpace(red.want(http.StatusOK, "GET", list, "")); body != "[]" {
+			t.Errorf("%s: red, who has nothing, sees %s", list, body)
 		}
 	}
 	if body := red.want(http.StatusOK, "GET", "/api/v1/teams", ""); strings.Contains(body, "blue") {
 		t.Errorf("red sees the team blue: %s", body)
 	}
+}
+
+// What a task leaves in its cache is its team's: another team's task of the same name
+// neither finds nor removes it.
+func TestOtherTeamsCaches(t *testing.T) {
+	s := start(t)
+	run := func(team, script string) {
+		t.Helper()
+		s.Midge("--team", team, "execute", "-c", s.Script("task", script, "caches: [{path: cache}]\n")).Want(t, 0)
+	}
+	run("blue", "echo secret >cache/blue")
+	red := logIn(t, s, "red")
+	if body := strings.TrimSpace(red.want(http.StatusOK, "GET", "/api/v1/teams/red/volumes", "")); body != "[]" {
+		t.Errorf("red, who has nothing, sees the volumes %s", body)
+	}
+	run("red", `test -z "$(ls -A cache)"`)
+	red.want(http.StatusOK, "DELETE", "/api/v1/teams/red/tasks/one-off/cache", "")
+	for _, step := range []string{"..%2fblue%2fone-off", "%2fblue%2fone-off%2f"} {
+		red.want(http.StatusOK, "DELETE", "/api/v1/teams/red/tasks/"+step+"/cache", "")
+	}
+	run("blue", "test -e cache/blue")
 }
 
 // That another team has sent the same is not told to who has only a digest: its
@@ -116,6 +140,8 @@ func TestOtherUsersTokens(t *testing.T) {
 		t.Fatalf("there is no id in %s", body)
 	}
 	red.want(http.StatusNotFound, "DELETE", "/api/v1/tokens/"+id[1], "")
+	red.want(http.StatusForbidden, "GET", "/api/v1/tokens?user=local:blue", "")
+	red.want(http.StatusForbidden, "POST", "/api/v1/tokens", `{"name":"mine","user":"local:blue","lasts_seconds":3600}`)
 	if list := red.want(http.StatusOK, "GET", "/api/v1/tokens", ""); strings.Contains(list, "nightly") {
 		t.Errorf("red sees blue's tokens: %s", list)
 	}

@@ -19,17 +19,26 @@ func TestSecretsAreNotWritten(t *testing.T) {
 	s := start(t, "--log-level", "debug")
 	ann := logIn(t, s, "ann")
 	const param, variable = "param-that-is-secret", "variable-that-is-secret"
-	task := s.Script("task", "echo begun; exit 3", "params: {SECRET: none, OTHER: ((other))}\n")
+	task := s.Script("task", "echo begun; until test -e ended; do sleep 0.05; done; exit 3", "params: {SECRET: none, OTHER: ((other))}\n")
 	login := s.Command(t.Context(), "-t", "tcp", "login", "-c", s.URL(), "-u", "ann", "-p", "ann-secret")
 	realserver.Run(t, login).Want(t, 0)
 	execute := s.Command(t.Context(), "-t", "tcp", "--trace=json", "--verbose", "execute", "-c", task, "-v", "other="+variable)
 	execute.Env = append(execute.Env, "SECRET="+param)
-	r := realserver.Run(t, execute)
-	r.Want(t, 3)
-	hijack := realserver.Run(t, s.Command(t.Context(), "-t", "tcp", "hijack", "-b", "1", "--", "sh", "-c", "echo $SECRET"))
-	if hijack.Want(t, 0); hijack.Stdout != param+"\n" {
-		t.Errorf("the param is %q in the container", hijack.Stdout)
+	var printed realserver.Output
+	execute.Stdout, execute.Stderr = &printed, &printed
+	if err := execute.Start(); err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		execute.Process.Kill()
+		execute.Wait()
+	})
+	realserver.Eventually(t, "the task runs", func() error {
+		if !strings.Contains(printed.String(), "begun") {
+			return fmt.Errorf("it has printed %q", printed.String())
+		}
+		return nil
+	})
 	targets, err := os.ReadFile(s.Path("home/.config/midge/targets.yml"))
 	if err != nil {
 		t.Fatal(err)
@@ -39,10 +48,23 @@ func TestSecretsAreNotWritten(t *testing.T) {
 	if len(token) < 20 {
 		t.Fatalf("the token is %q", token)
 	}
-	for name, secret := range map[string]string{"token": token, "another token": ann.token, "password": "ann-secret"} {
+	credentials := map[string]string{"token": token, "another token": ann.token, "password": "ann-secret"}
+	// While all that is there for the task runs, of which only the client was told the variable.
+	wantInNoCommandLine(t, "param", param)
+	for name, secret := range credentials {
+		wantInNoCommandLine(t, name, secret)
+	}
+	hijack := realserver.Run(t, s.Command(t.Context(), "-t", "tcp", "hijack", "-b", "1", "--", "sh", "-c", "echo $SECRET; touch ended"))
+	if hijack.Want(t, 0); hijack.Stdout != param+"\n" {
+		t.Errorf("the param is %q in the container", hijack.Stdout)
+	}
+	if err := execute.Wait(); err == nil || execute.ProcessState.ExitCode() != 3 {
+		t.Errorf("the client ended with %v and printed %s", err, printed.String())
+	}
+	for name, secret := range credentials {
 		wantNowhere(t, s, name, secret, func(string) bool { return true })
-		if strings.Contains(r.Stdout+r.Stderr, secret) {
-			t.Errorf("the %s is in what the client prints:\n%s", name, r.Stderr)
+		if strings.Contains(printed.String(), secret) {
+			t.Errorf("the %s is in what the client prints:\n%s", name, printed.String())
 		}
 	}
 	notInState := func(path string) bool {
@@ -60,16 +82,8 @@ func wantNowhere(t *testing.T, s *realserver.Server, name, secret string, among 
 	if strings.Contains(s.Log(), secret) {
 		t.Errorf("the %s is in the server's log", name)
 	}
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		if command, err := os.ReadFile(file); err == nil && bytes.Contains(command, []byte(secret)) {
-			t.Errorf("the %s is in a command line: %q", name, command)
-		}
-	}
-	err = filepath.WalkDir(s.DataDir, func(path string, entry fs.DirEntry, err error) error {
+	wantInNoCommandLine(t, name, secret)
+	err := filepath.WalkDir(s.DataDir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || !among(path) {
 			return nil // what goes meanwhile holds nothing any more
 		}
@@ -80,6 +94,19 @@ func wantNowhere(t *testing.T, s *realserver.Server, name, secret string, among 
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func wantInNoCommandLine(t *testing.T, name, secret string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if command, err := os.ReadFile(file); err == nil && bytes.Contains(command, []byte(secret)) {
+			t.Errorf("the %s is in a command line: %q", name, command)
+		}
 	}
 }
 

@@ -55,6 +55,10 @@ func TestSessionsByID(t *testing.T) {
 		t.Fatalf("blue has the sessions %+v", sessions)
 	}
 
+	if body := strings.TrimSpace(red.want(http.StatusOK, "GET", "/api/v1/teams/red/sessions", "")); body != "[]" {
+		t.Errorf("red, who has none, sees the sessions %s", body)
+	}
+
 	attach := func(u *user, team, container string) (string, error) {
 		var stdout realserver.Output
 		ctx, cancel := context.WithCancel(t.Context())

@@ -3,12 +3,10 @@ package image
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,9 +17,9 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/archive"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"midge/runtime/archive/compression"
 )
 
 // A layer lies in layers/<name>/: fs has its files, layer.json what unpacking it found out.
@@ -87,7 +85,7 @@ func (s *Store) unpack(ctx context.Context, diffID v1.Hash, open func(context.Co
 
 // apply unpacks a stream into dir and checks that it is the layer that diffID names.
 func (s *Store) apply(ctx context.Context, diffID v1.Hash, dir string, stream io.Reader) (facts, error) {
-	plain, err := decompress(stream)
+	plain, _, err := compression.Undo(stream)
 	if err != nil {
 		return facts{}, err
 	}
@@ -111,26 +109,6 @@ func (s *Store) apply(ctx context.Context, diffID v1.Hash, dir string, stream io
 		return facts{}, fmt.Errorf("the layer's content has the digest sha256:%s, not %s as the image says", got, diffID)
 	}
 	return facts{Implied: entries.implied()}, nil
-}
-
-// decompress looks at how a stream begins and undoes gzip or zstd.
-func decompress(stream io.Reader) (io.ReadCloser, error) {
-	buffered := bufio.NewReaderSize(stream, 1<<16)
-	magic, err := buffered.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}): // RFC 1952, 2.3.1
-		return gzip.NewReader(buffered)
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}): // RFC 8878, 3.1.1
-		decoder, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, err
-		}
-		return decoder.IOReadCloser(), nil
-	}
-	return io.NopCloser(buffered), nil
 }
 
 // userWhiteout is archive.OverlayConvertWhiteout for overlays with userxattr.

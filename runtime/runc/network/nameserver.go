@@ -82,8 +82,14 @@ func readNameServers(file string) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the machine's name servers: %w", err)
 	}
+	return parseNameServers(string(text)), nil
+}
+
+// parseNameServers gives the addresses in such lines; what is none is passed over, as
+// resolvers do.
+func parseNameServers(text string) []netip.Addr {
 	var servers []netip.Addr
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 || fields[0] != "nameserver" {
 			continue
@@ -92,7 +98,7 @@ func readNameServers(file string) ([]netip.Addr, error) {
 			servers = append(servers, server)
 		}
 	}
-	return servers, nil
+	return servers
 }
 
 func newNameServer(ctx context.Context, address netip.Addr, upstream netip.AddrPort) (*nameServer, error) {
