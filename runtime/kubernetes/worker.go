@@ -29,6 +29,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -122,6 +123,9 @@ func clusterConfig(kubeconfig string) (*rest.Config, string, error) {
 		return nil, "", fmt.Errorf("find out the namespace: %w", err)
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
+	// What costs the API server least.
+	config.ContentType = k8sruntime.ContentTypeProtobuf
+	config.AcceptContentTypes = k8sruntime.ContentTypeProtobuf + "," + k8sruntime.ContentTypeJSON
 	return config, namespace, nil
 }
 
