@@ -56,6 +56,7 @@ type Worker struct {
 	creating map[string]chan struct{} // closed when a container of that handle is made, or is not
 	clients  map[string]*pod.Client   // by pod
 	ended    map[string]bool          // pods whose task has ended
+	outages  map[string]*outage       // by pod
 }
 
 var _ runtime.Worker = (*Worker)(nil)
@@ -84,6 +85,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		creating: make(map[string]chan struct{}),
 		clients:  make(map[string]*pod.Client),
 		ended:    make(map[string]bool),
+		outages:  make(map[string]*outage),
 	}
 	if w.volumes, err = openStore(filepath.Join(options.StateDir, "volumes")); err != nil {
 		return nil, err
@@ -300,6 +302,7 @@ func (w *Worker) forget(name string) {
 	client := w.clients[name]
 	delete(w.clients, name)
 	delete(w.ended, name)
+	delete(w.outages, name)
 	w.mu.Unlock()
 	if client != nil {
 		client.Close()
