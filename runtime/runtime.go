@@ -259,6 +259,16 @@ type Listening interface {
 	Environment(ctx context.Context) ([]string, error)
 }
 
+// Distant is a Container whose processes go on while what leads to it is away.
+type Distant interface {
+	Container
+
+	// TellOutages calls tell with a line for the user, without its end, when the
+	// container was not reached for some seconds, and with another when it is again,
+	// until ctx ends. Calls do not overlap, and end before it returns.
+	TellOutages(ctx context.Context, tell func(line string))
+}
+
 // Weighed is a Container that tells how much it has on a disk of this machine.
 type Weighed interface {
 	Container

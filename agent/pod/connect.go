@@ -8,12 +8,12 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Connect joins standard input and output to the unix socket, until either ends.
 func Connect(ctx context.Context, socket string) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+	conn, err := dialFirst(ctx, socket)
 	if err != nil {
 		return fmt.Errorf("reach the pod's first process: %w", err)
 	}
@@ -37,6 +37,27 @@ func Connect(ctx context.Context, socket string) error {
 	}
 	return err
 }
+
+// dialFirst connects to the first process, which may only just have been started.
+func dialFirst(ctx context.Context, socket string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	for {
+		conn, err := dialer.DialContext(ctx, "unix", socket)
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// startTimeout is how long the first process may take until it listens.
+const startTimeout = 2 * time.Second
 
 // greeting is what Connect writes before the rest. It changes when an end that is
 // older would misread what follows.

@@ -3,6 +3,7 @@
 package kubernetes_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"midge/runtime"
 	"midge/runtime/kubernetes"
 )
 
@@ -71,6 +73,41 @@ func runInSpite(t *testing.T, worker *kubernetes.Worker, told string) {
 	}
 	if !slices.ContainsFunc(said, func(line string) bool { return strings.Contains(line, told) }) {
 		t.Errorf("it said %q", said)
+	}
+}
+
+// Who waits for a task is told when its cluster is away for some time, and when it is back.
+func TestApiServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	options := newOptions(t)
+	f := newFront(t, "")
+	options.Kubeconfig = f.kubeconfig
+	container := newContainer(t, newWorker(t, options), newSpec("away"))
+	process := begin(t, container, "task", "echo begun; read line; echo $line")
+	got := make(chan string, 1)
+	go func() { got <- output(t, process) }()
+	await(t, process, "begun")
+	ctx, cancel := context.WithCancel(t.Context())
+	said, ended := make(chan string), make(chan struct{})
+	go func() {
+		defer close(ended)
+		container.(runtime.Distant).TellOutages(ctx, func(line string) { said <- line })
+	}()
+	f.beAway(true)
+	if line := <-said; !strings.Contains(line, "is not reached since") || !strings.Contains(line, "the task goes on") {
+		t.Errorf("it said %q", line)
+	}
+	f.beAway(false)
+	if line := <-said; !strings.Contains(line, "is reached again, after") {
+		t.Errorf("it said %q", line)
+	}
+	cancel()
+	<-ended
+	if _, err := process.Write(t.Context(), 0, []byte("text\n")); err != nil {
+		t.Fatal(err)
+	}
+	if all := <-got; all != "begun\ntext\n" {
+		t.Errorf("the output is %q", all)
 	}
 }
 

@@ -177,7 +177,7 @@ func (w *Worker) bringUpOnce(ctx context.Context, handle string, p *corev1.Pod, 
 	if err := w.ownSecret(ctx, made, img); err != nil {
 		return nil, err
 	}
-	return w.await(ctx, made, say)
+	return w.await(ctx, handle, made, say)
 }
 
 // removeUp removes a pod, and the secret to pull its image with.

@@ -96,7 +96,7 @@ func (c *container) exchange(ctx context.Context, order pod.Order, trees []http.
 		order.URL = w.options.ArtifactsURL + path
 	}
 	for attempt := 1; ; attempt++ {
-		stream, err := w.dial(ctx, c.handle, c.pod, in, pod.ModeExchange, pod.Dir)
+		stream, err := w.dial(ctx, c.handle, c.pod, nil, in, pod.ModeExchange, pod.Dir)
 		if err != nil {
 			return nil, err
 		}

@@ -26,13 +26,19 @@ import (
 // while what keeps them from being made may pass; a pod that is no more is a *PodError.
 func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
-		return w.dial(ctx, handle, name, taskContainer, pod.ModeConnect, pod.Dir)
+		outage := w.outage(name)
+		outage.begin()
+		conn, err := w.dial(ctx, handle, name, outage.fail, taskContainer, pod.ModeConnect, pod.Dir)
+		if err == nil {
+			outage.end()
+		}
+		return conn, err
 	}
 }
 
 // dial makes a stream to midge-agent, which it starts in a pod's container with those
-// arguments.
-func (w *Worker) dial(ctx context.Context, handle, name, container string, args ...string) (net.Conn, error) {
+// arguments. failed, if it is not nil, is told why it cannot be made yet.
+func (w *Worker) dial(ctx context.Context, handle, name string, failed func(error), container string, args ...string) (net.Conn, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		conn, err := w.execSoon(ctx, name, container, append([]string{pod.Program}, args...))
 		if err == nil {
@@ -43,6 +49,9 @@ func (w *Worker) dial(ctx context.Context, handle, name, container string, args 
 		}
 		if err := w.whyUnreachable(ctx, handle, name, err); err != nil {
 			return nil, err
+		}
+		if failed != nil {
+			failed(err)
 		}
 		select {
 		case <-ctx.Done():

@@ -25,6 +25,7 @@ import (
 // account that deploy/kubernetes makes, in a namespace. It knows what it was asked for.
 type front struct {
 	kubeconfig string
+	listener   *frontListener
 	bytes      atomic.Int64 // that have passed, either way
 
 	mu           sync.Mutex
@@ -76,7 +77,8 @@ func newFront(t *testing.T, namespace string) *front {
 			http.Error(w, "not now", status)
 		}
 	}))
-	server.Listener = countingListener{server.Listener, &f.bytes}
+	f.listener = &frontListener{Listener: server.Listener, bytes: &f.bytes, conns: make(map[net.Conn]struct{})}
+	server.Listener = f.listener
 	server.Start()
 	t.Cleanup(server.Close)
 	f.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
@@ -87,32 +89,63 @@ func newFront(t *testing.T, namespace string) *front {
 	return f
 }
 
-// A countingListener counts the bytes of all its connections.
-type countingListener struct {
+// A frontListener counts the bytes of all its connections, and may be away.
+type frontListener struct {
 	net.Listener
 	bytes *atomic.Int64
+
+	mu    sync.Mutex
+	away  bool
+	conns map[net.Conn]struct{}
 }
 
-func (l countingListener) Accept() (net.Conn, error) {
+func (l *frontListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	return countingConn{conn, l.bytes}, err
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[conn] = struct{}{}
+	if l.away {
+		conn.Close()
+	}
+	return frontConn{conn, l}, nil
 }
 
-type countingConn struct {
+// beAway cuts all connections, and each that is made until it is called with false.
+func (f *front) beAway(away bool) {
+	l := f.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = away
+	for conn := range l.conns {
+		conn.Close()
+	}
+}
+
+type frontConn struct {
 	net.Conn
-	bytes *atomic.Int64
+	listener *frontListener
 }
 
-func (c countingConn) Read(p []byte) (int, error) {
+func (c frontConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.bytes.Add(int64(n))
+	c.listener.bytes.Add(int64(n))
 	return n, err
 }
 
-func (c countingConn) Write(p []byte) (int, error) {
+func (c frontConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	c.bytes.Add(int64(n))
+	c.listener.bytes.Add(int64(n))
 	return n, err
+}
+
+func (c frontConn) Close() error {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	delete(c.listener.conns, c.Conn)
+	return c.Conn.Close()
 }
 
 // what gives the verb and the resource that a request is about, as a role has them.

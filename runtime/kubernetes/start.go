@@ -9,8 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"midge/trace"
 )
@@ -65,9 +63,14 @@ const (
 
 // await waits until a pod's container runs. What the pod cannot recover from is an error
 // at once.
-func (w *Worker) await(ctx context.Context, p *corev1.Pod, say *progress) (_ *corev1.Pod, err error) {
+func (w *Worker) await(ctx context.Context, handle string, p *corev1.Pod, say *progress) (_ *corev1.Pod, err error) {
 	spans := phases{ctx: ctx}
 	defer func() { spans.end(err) }()
+	watching := podWatch{worker: w}
+	defer watching.stop()
+	name := p.Name
+	ctx, reaching := reachSoon(ctx, func(ctx context.Context) bool { return w.reachOnce(ctx, handle, name) })
+	defer reaching.stop()
 	for {
 		at, reason, err := observe(p)
 		if err != nil {
@@ -77,11 +80,19 @@ func (w *Worker) await(ctx context.Context, p *corev1.Pod, say *progress) (_ *co
 		if at == phaseRunning {
 			return p, nil
 		}
+		if at == phaseStarting && reason == "" && w.starting() <= fewStarting {
+			reaching.begin(ctx)
+		}
 		say.waiting(reason)
-		if p, err = w.awaitChange(ctx, p, say); err != nil {
-			if ctx.Err() != nil {
-				err = say.ended(ctx)
-			}
+		next, err := w.awaitChange(ctx, &watching, p, say)
+		switch {
+		case err == nil:
+			p = next
+		case isReached(ctx):
+			return p, nil
+		case ctx.Err() != nil:
+			return nil, say.ended(ctx)
+		default:
 			return nil, err
 		}
 	}
@@ -112,9 +123,9 @@ func (s *phases) end(err error) {
 }
 
 // awaitChange gives a pod when it is another than before.
-func (w *Worker) awaitChange(ctx context.Context, before *corev1.Pod, say *progress) (*corev1.Pod, error) {
+func (w *Worker) awaitChange(ctx context.Context, watching *podWatch, before *corev1.Pod, say *progress) (*corev1.Pod, error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		if p := w.watchPod(ctx, before); p != nil {
+		if p := watching.next(ctx, before); p != nil {
 			return p, nil
 		}
 		// The watch has ended, or begins too long ago, or cannot be had now.
@@ -133,45 +144,6 @@ func (w *Worker) awaitChange(ctx context.Context, before *corev1.Pod, say *progr
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(wait):
-		}
-	}
-}
-
-// watchPod gives a pod at its next change, nil when it is to be looked at otherwise: a
-// watch on an API server that hangs would tell nothing for ever.
-func (w *Worker) watchPod(ctx context.Context, before *corev1.Pod) *corev1.Pod {
-	ctx, cancel := context.WithTimeout(ctx, w.options.RequestTimeout)
-	defer cancel()
-	changes, err := w.client.Pods(before.Namespace).Watch(ctx, metav1.ListOptions{
-		FieldSelector:   fields.OneTermEqualSelector(metav1.ObjectNameField, before.Name).String(),
-		ResourceVersion: before.ResourceVersion,
-	})
-	if err != nil {
-		return nil
-	}
-	defer changes.Stop()
-	return nextPod(ctx, changes)
-}
-
-// nextPod gives the pod of the next change, nil when none comes. One that was deleted
-// says so of itself.
-func nextPod(ctx context.Context, changes watch.Interface) *corev1.Pod {
-	for {
-		select {
-		case change, ok := <-changes.ResultChan():
-			if !ok || change.Type == watch.Error {
-				return nil
-			}
-			p, ok := change.Object.(*corev1.Pod)
-			if !ok {
-				continue
-			}
-			if change.Type == watch.Deleted && p.DeletionTimestamp == nil {
-				p.DeletionTimestamp = new(metav1.Now())
-			}
-			return p
-		case <-ctx.Done():
-			return nil
 		}
 	}
 }

@@ -29,6 +29,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -55,6 +56,7 @@ type Worker struct {
 	creating map[string]chan struct{} // closed when a container of that handle is made, or is not
 	clients  map[string]*pod.Client   // by pod
 	ended    map[string]bool          // pods whose task has ended
+	outages  map[string]*outage       // by pod
 }
 
 var _ runtime.Worker = (*Worker)(nil)
@@ -83,6 +85,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		creating: make(map[string]chan struct{}),
 		clients:  make(map[string]*pod.Client),
 		ended:    make(map[string]bool),
+		outages:  make(map[string]*outage),
 	}
 	if w.volumes, err = openStore(filepath.Join(options.StateDir, "volumes")); err != nil {
 		return nil, err
@@ -122,6 +125,9 @@ func clusterConfig(kubeconfig string) (*rest.Config, string, error) {
 		return nil, "", fmt.Errorf("find out the namespace: %w", err)
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
+	// What costs the API server least.
+	config.ContentType = k8sruntime.ContentTypeProtobuf
+	config.AcceptContentTypes = k8sruntime.ContentTypeProtobuf + "," + k8sruntime.ContentTypeJSON
 	return config, namespace, nil
 }
 
@@ -296,6 +302,7 @@ func (w *Worker) forget(name string) {
 	client := w.clients[name]
 	delete(w.clients, name)
 	delete(w.ended, name)
+	delete(w.outages, name)
 	w.mu.Unlock()
 	if client != nil {
 		client.Close()

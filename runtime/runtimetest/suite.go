@@ -57,7 +57,7 @@ const patience = 3 * time.Minute
 // Run has every test of the suite run on a worker that newWorker makes. The
 // worker ends with the test it was given. At the end nothing may be left on it.
 func Run(t *testing.T, newWorker func(t *testing.T) runtime.Worker, options Options) {
-	s := &suite{worker: newWorker(t), newWorker: newWorker, options: options}
+	s := &suite{worker: newWorker(t), newWorker: newWorker, options: options, lastHandle: new(atomic.Int64)}
 	t.Run("Conformance", func(t *testing.T) {
 		for name, tests := range map[string]map[string]func(*suite, *testing.T){
 			"Worker": workerTests, "Container": containerTests, "Process": processTests, "Output": outputTests,
@@ -67,6 +67,7 @@ func Run(t *testing.T, newWorker func(t *testing.T) runtime.Worker, options Opti
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				s := s.group(t)
 				for name, test := range tests {
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
@@ -84,7 +85,21 @@ type suite struct {
 	worker     runtime.Worker
 	newWorker  func(t *testing.T) runtime.Worker
 	options    Options
-	lastHandle atomic.Int64
+	lastHandle *atomic.Int64
+	shared     func() (runtime.Container, error) // by the tests of a group
+}
+
+// group gives the suite for tests that share a container, which goes with t.
+func (s *suite) group(t *testing.T) *suite {
+	group := *s
+	group.shared = sync.OnceValues(func() (runtime.Container, error) {
+		container, err := s.worker.FindOrCreateContainer(t.Context(), s.spec())
+		if err == nil {
+			destroyLater(t, container)
+		}
+		return container, err
+	})
+	return &group
 }
 
 func (s *suite) checkNothingLeft(t *testing.T) {
@@ -140,6 +155,15 @@ func (s *suite) container(t *testing.T, change func(*runtime.ContainerSpec)) run
 	container, err := s.worker.FindOrCreateContainer(testContext(t), spec)
 	check(t, err)
 	destroyLater(t, container)
+	return container
+}
+
+// common gives a container that the tests of the group share. Each has processes and
+// files of names there that no other has, and leaves the rest as it is.
+func (s *suite) common(t *testing.T) runtime.Container {
+	t.Helper()
+	container, err := s.shared()
+	check(t, err)
 	return container
 }
 

@@ -41,7 +41,7 @@ var archiveTests = map[string]func(*suite, *testing.T){
 		} {
 			t.Run(name, func(t *testing.T) { s.wantRefused(t, tarBytes(t, entries...)) })
 		}
-		found := runScript(t, s.container(t, nil), "ls -d /tmp/escaped* /escaped* 2>/dev/null || :")
+		found := runScript(t, s.common(t), "ls -d /tmp/escaped* /escaped* 2>/dev/null || :")
 		equal(t, "what was written outside", found, "")
 	},
 	"WhatIsNoTarIsRefused": func(s *suite, t *testing.T) {

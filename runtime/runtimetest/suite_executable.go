@@ -18,7 +18,7 @@ var executableTests = map[string]func(*suite, *testing.T){
 		wantExecutableError(t, err, false)
 	},
 	"WithoutAPath": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		done := run(t, container, runtime.ProcessSpec{ID: "args", Args: []string{"sh", "-c", "exit 5"}})
 		equal(t, "the status", done.status.Code, 5)
 		if _, err := container.Run(testContext(t), runtime.ProcessSpec{ID: "nothing"}); err == nil {
@@ -26,14 +26,14 @@ var executableTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"RelativeWithASlash": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, `mkdir -p sub; printf '#!/bin/sh\npwd\n' > sub/run; chmod +x sub/run`)
 		equal(t, "stdout", run(t, container, runtime.ProcessSpec{ID: "relative", Path: "sub/run"}).stdout, "/tmp/build\n")
 		equal(t, "stdout", run(t, container, runtime.ProcessSpec{ID: "in-dir", Path: "./run", Dir: "sub"}).stdout, "/tmp/build/sub\n")
 		equal(t, "stdout", run(t, container, runtime.ProcessSpec{ID: "absolute", Path: "/tmp/build/sub/run"}).stdout, "/tmp/build\n")
 	},
 	"Missing": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, "mkdir ci; touch ci/test.sh ci/build.sh")
 		for _, path := range []string{"no-such-command", "ci/tests.sh", "/tmp/build/ci/tests.sh", "/no/such/dir/command"} {
 			_, err := container.Run(testContext(t), runtime.ProcessSpec{ID: "missing", Path: path})
@@ -47,7 +47,7 @@ var executableTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"NotExecutable": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, "echo echo > file; mkdir dir; ln -s nowhere dangling")
 		for _, path := range []string{"./file", "/tmp/build/file", "./dir", "/tmp"} {
 			_, err := container.Run(testContext(t), runtime.ProcessSpec{ID: "unexecutable", Path: path})
@@ -57,7 +57,7 @@ var executableTests = map[string]func(*suite, *testing.T){
 		wantExecutableError(t, err, false)
 	},
 	"NoFormatThatCanBeExecuted": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, `printf 'no program' > junk; printf '#!/no/such/interpreter\n' > script; chmod +x junk script`)
 		for _, path := range []string{"./junk", "./script"} {
 			_, err := container.Run(testContext(t), runtime.ProcessSpec{ID: "junk", Path: path})
@@ -83,7 +83,7 @@ var executableTests = map[string]func(*suite, *testing.T){
 		equal(t, "the status", run(t, container, script("id", "exit 4")).status.Code, 4)
 	},
 	"WorkingDirectoryMissing": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, "touch file")
 		for _, dir := range []string{"/no/such/dir", "missing", "file"} {
 			spec := script("dir", "exit 0")
@@ -93,7 +93,7 @@ var executableTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"UnknownUser": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		spec := script("user", "exit 0")
 		spec.User = "no-such-user"
 		_, err := container.Run(testContext(t), spec)
@@ -103,7 +103,7 @@ var executableTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"ProcessID": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		for _, id := range []string{"", "UPPER", "with/slash", "..", "sp ace", strings.Repeat("x", 65)} {
 			if _, err := container.Run(testContext(t), script(id, "exit 0")); err == nil {
 				t.Errorf("process id %q gave no error", id)

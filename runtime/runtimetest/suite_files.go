@@ -103,7 +103,7 @@ var filesTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"LinksStayInside": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, `mkdir /place dir; echo inside >/place/file
 			ln -s /place absolute; ln -s ../../../../../../place/file climbing; ln -s dir/../absolute/file through; ln -s loop loop; ln -s /nothing dangling`)
 		for _, path := range []string{"absolute/file", "climbing", "through", "/../../place/file", "dir/../../../place/file"} {
@@ -121,12 +121,12 @@ var filesTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"NotWhatTheKernelShows": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		equal(t, "/proc", listed(t, container, "/proc"), "")
 		equal(t, "/proc as a stream", streamed(t, container, "/proc"), "")
 	},
 	"StreamIn": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		check(t, container.Files().StreamIn(testContext(t), "a/b", tarOf(t, sampleTree...)))
 		equal(t, "the tree", streamed(t, container, "/tmp/build/a/b"), listing(sampleTree))
 		equal(t, "what a process reads", runScript(t, container, `cat a/b/second-name; a/b/bin/tool && stat -c %a a/b/read-only`), "contents\n444\n")
@@ -230,7 +230,7 @@ added /tmp/build/new/below/file file 2
 func (s *suite) tellsChanges(t *testing.T) bool {
 	t.Helper()
 	if !s.options.CanTellChanges {
-		_, err := s.container(t, nil).Files().Changes(testContext(t))
+		_, err := s.common(t).Files().Changes(testContext(t))
 		wantSpecError(t, err, "Changes")
 	}
 	return s.options.CanTellChanges

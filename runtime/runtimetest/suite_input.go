@@ -15,11 +15,11 @@ func cat(id string) runtime.ProcessSpec {
 
 var inputTests = map[string]func(*suite, *testing.T){
 	"WithoutStdinItIsAtItsEnd": func(s *suite, t *testing.T) {
-		done := run(t, s.container(t, nil), script("none", "cat; echo end"))
+		done := run(t, s.common(t), script("none", "cat; echo end"))
 		equal(t, "stdout", done.stdout, "end\n")
 	},
 	"WriteWithoutStdin": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		for _, text := range []string{"sleep 100000", "exit 0"} {
 			process := start(t, container, script(fmt.Sprintf("no-stdin-%d", lastProcess.Add(1)), text))
 			if _, err := process.Write(testContext(t), 0, []byte("text")); err == nil {
@@ -30,7 +30,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"EndOfFile": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), cat("eof"))
+		process := start(t, s.common(t), cat("eof"))
 		process.write(t, 0, "some text")
 		process.await(t, "some text")
 		process.closeStdin(t)
@@ -41,7 +41,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		process.closeStdin(t)
 	},
 	"WrittenAgainIsPassedOver": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), cat("again"))
+		process := start(t, s.common(t), cat("again"))
 		ctx := testContext(t)
 		for _, write := range []struct {
 			offset int64
@@ -56,7 +56,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		equal(t, "stdout", process.wait(t).stdout, "hello world!")
 	},
 	"BeyondWhatHasArrived": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), cat("gap"))
+		process := start(t, s.common(t), cat("gap"))
 		process.write(t, 0, "abc")
 		for _, offset := range []int64{4, 1 << 40, -1} {
 			if _, err := process.Write(testContext(t), offset, []byte("x")); err == nil {
@@ -68,7 +68,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		equal(t, "stdout", process.wait(t).stdout, "abcdef")
 	},
 	"AfterTheEndOfStdin": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), cat("closed"))
+		process := start(t, s.common(t), cat("closed"))
 		process.write(t, 0, "abc")
 		process.closeStdin(t)
 		if _, err := process.Write(testContext(t), 3, []byte("d")); err == nil {
@@ -79,7 +79,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 	"AfterTheEndOfTheProcess": func(s *suite, t *testing.T) {
 		spec := script("gone", "exit 0")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		process.wait(t)
 		if _, err := process.Write(testContext(t), 0, []byte("text")); err == nil {
 			t.Error("Write to a process that has ended gave no error")
@@ -90,7 +90,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		contents := randomBytes(size)
 		spec := script("sum", "sha256sum")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		for offset := int64(0); offset < size; {
 			n, err := process.Write(testContext(t), offset, contents[offset:min(offset+300000, size)])
 			check(t, err)
@@ -100,7 +100,7 @@ var inputTests = map[string]func(*suite, *testing.T){
 		equal(t, "the sum", process.wait(t).stdout, fmt.Sprintf("%x  -\n", sha256.Sum256(contents)))
 	},
 	"WriteEndsWithItsContext": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), runtime.ProcessSpec{ID: "deaf", Path: "sleep", Args: []string{"100000"}, Stdin: true})
+		process := start(t, s.common(t), runtime.ProcessSpec{ID: "deaf", Path: "sleep", Args: []string{"100000"}, Stdin: true})
 		// Nobody reads: at some size Write has to wait, and then to end with its context.
 		block := make([]byte, 1<<20)
 		var taken int64

@@ -2,13 +2,11 @@ package runtimetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"midge/runtime"
 )
@@ -39,96 +37,17 @@ func (s *suite) wantNothingOf(t *testing.T, handle string) {
 	}
 }
 
-const stubborn = `trap '' TERM; echo ready; while :; do sleep 1000; done`
-
 var lifetimeTests = map[string]func(*suite, *testing.T){
 	"StaysWithoutProcesses": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, "echo text > file")
 		equal(t, "the file", runScript(t, container, "cat file"), "text\n")
 	},
-	"StopTerminatesAtFirst": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
-		process := start(t, container, script("polite", `trap 'echo terminated; exit 3' TERM; echo ready; while :; do sleep 1; done`))
-		process.await(t, "ready")
-		check(t, container.Stop(testContext(t), patience))
-		done := process.wait(t)
-		equal(t, "stdout", done.stdout, "ready\nterminated\n")
-		equal(t, "the status", done.status.Code, 3)
-	},
-	"StopKillsAtLast": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
-		process := start(t, container, script("stubborn", stubborn))
-		process.await(t, "ready")
-		check(t, container.Stop(testContext(t), 100*time.Millisecond))
-		equal(t, "the signal", process.wait(t).status.Signal, "KILL")
-	},
-	"StopWithoutGrace": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
-		process := start(t, container, script("stubborn", stubborn))
-		process.await(t, "ready")
-		check(t, container.Stop(testContext(t), 0))
-		equal(t, "the signal", process.wait(t).status.Signal, "KILL")
-	},
-	"StopEndsAll": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
-		var processes []*started
-		for i := range 5 {
-			process := start(t, container, script(fmt.Sprintf("one-%d", i), "echo ready; while :; do sleep 1000; done"))
-			process.await(t, "ready")
-			processes = append(processes, process)
-		}
-		check(t, container.Stop(testContext(t), patience))
-		for _, process := range processes {
-			equal(t, "the signal", process.wait(t).status.Signal, "TERM")
-		}
-		check(t, container.Stop(testContext(t), patience))
-	},
-	"StopEndsBackgroundChildren": func(s *suite, t *testing.T) {
+	"Stop": func(s *suite, t *testing.T) {
 		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Outputs = []runtime.Output{{Path: "out"}} })
-		process := start(t, container, script("parent", `(trap '' TERM HUP; i=0; while :; do i=$((i+1)); echo $i > out/count; done) & echo ready; sleep 100000`))
-		process.await(t, "ready")
-		check(t, container.Stop(testContext(t), 100*time.Millisecond))
-		process.wait(t)
-		// Whoever still ran would go on counting: a shell with as much to do sees it.
-		equal(t, "what changed", runScript(t, container,
-			`before=$(cat out/count 2>/dev/null); i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; [ "$before" = "$(cat out/count 2>/dev/null)" ] || echo counting`), "")
-	},
-	"FilesStayAfterStop": func(s *suite, t *testing.T) {
-		container := s.container(t, func(spec *runtime.ContainerSpec) { spec.Outputs = []runtime.Output{{Path: "out"}} })
-		runScript(t, container, "echo in > file; echo out > out/file; echo root > /tmp/root-file")
-		check(t, container.Stop(testContext(t), 0))
-		volume, err := container.Volume(testContext(t), "out")
-		check(t, err)
-		equal(t, "the output", listing(streamOut(t, volume, ".")), "file 0 644 \"out\\n\"\n")
-		// It is started again.
-		equal(t, "the files", runScript(t, container, "cat file out/file /tmp/root-file"), "in\nout\nroot\n")
-	},
-	"StatusesStayAfterStop": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
-		run(t, container, script("before", "echo output; exit 3"))
-		check(t, container.Stop(testContext(t), 0))
-		process, err := container.Attach(testContext(t), "before")
-		check(t, err)
-		done := follow(t, process).wait(t)
-		equal(t, "the status", done.status.Code, 3)
-		equal(t, "stdout", done.stdout, "output\n")
-		_, err = container.Run(testContext(t), script("before", "exit 0"))
-		if err == nil {
-			t.Error("an id that was used before the stop gave no error")
+		for _, test := range stopTests {
+			t.Run(test.name, func(t *testing.T) { test.test(t, container) })
 		}
-	},
-	"StopEndsWithItsContext": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
-		process := start(t, container, script("stubborn", stubborn))
-		process.await(t, "ready")
-		ctx, cancel := withShortTimeout(t)
-		defer cancel()
-		if err := container.Stop(ctx, 24*time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the error is %v, want %v", err, context.DeadlineExceeded)
-		}
-		check(t, container.Stop(testContext(t), 0))
-		process.wait(t)
 	},
 	"DestroyWhileRunning": func(s *suite, t *testing.T) {
 		spec := s.spec()
@@ -163,7 +82,7 @@ var lifetimeTests = map[string]func(*suite, *testing.T){
 	},
 	"HandleIsFreeAfterDestroy": func(s *suite, t *testing.T) {
 		spec := s.spec()
-		for i := range 3 {
+		for i := range 2 {
 			container, err := s.worker.FindOrCreateContainer(testContext(t), spec)
 			check(t, err)
 			equal(t, "what the round before left", runScript(t, container, "ls -A"), "")
@@ -172,7 +91,7 @@ var lifetimeTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"ManyAtOnce": func(s *suite, t *testing.T) {
-		const containers = 20
+		const containers = 10
 		var all sync.WaitGroup
 		for i := range containers {
 			all.Go(func() {

@@ -46,12 +46,12 @@ func readAll(t *testing.T, process runtime.Process, from int64) []byte {
 
 var outputTests = map[string]func(*suite, *testing.T){
 	"StreamsStayApart": func(s *suite, t *testing.T) {
-		done := run(t, s.container(t, nil), script("streams", "echo to stdout; echo to stderr >&2; echo more"))
+		done := run(t, s.common(t), script("streams", "echo to stdout; echo to stderr >&2; echo more"))
 		equal(t, "stdout", done.stdout, "to stdout\nmore\n")
 		equal(t, "stderr", done.stderr, "to stderr\n")
 	},
 	"Order": func(s *suite, t *testing.T) {
-		done := run(t, s.container(t, nil), script("order", "i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done"))
+		done := run(t, s.common(t), script("order", "i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done"))
 		var want strings.Builder
 		for i := range 2000 {
 			fmt.Fprintln(&want, i)
@@ -59,7 +59,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		equal(t, "stdout", done.stdout, want.String())
 	},
 	"NumbersCountBothStreams": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("numbers", "echo one; echo two >&2; echo three"))
+		process := start(t, s.common(t), script("numbers", "echo one; echo two >&2; echo three"))
 		process.wait(t)
 		equal(t, "the length", len(readAll(t, process, 0)), len("one\ntwo\nthree\n"))
 	},
@@ -81,21 +81,21 @@ var outputTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"FromAnyPosition": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("positions", "printf 0123456789; printf abcdef"))
+		process := start(t, s.common(t), script("positions", "printf 0123456789; printf abcdef"))
 		process.wait(t)
 		for from := range int64(17) {
 			equal(t, fmt.Sprintf("the output from %d", from), string(readAll(t, process, from)), "0123456789abcdef"[from:])
 		}
 	},
 	"FromBeyondTheEnd": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("beyond", "echo text"))
+		process := start(t, s.common(t), script("beyond", "echo text"))
 		process.wait(t)
 		equal(t, "the output", string(readAll(t, process, 1000)), "")
 	},
 	"ManyReaders": func(s *suite, t *testing.T) {
 		spec := script("readers", "echo first; read line; yes | head -n 100000; echo last")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		results := make(chan []byte)
 		for range 5 {
 			go func() { results <- readAll(t, process, 0) }()
@@ -117,7 +117,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 	"NextWaitsForMore": func(s *suite, t *testing.T) {
 		spec := script("wait", "read line; echo $line; read line; echo $line")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		process.write(t, 0, "one\n")
 		process.await(t, "one\n")
 		process.write(t, 4, "two\n")
@@ -127,7 +127,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 	"NextEndsWithItsContext": func(s *suite, t *testing.T) {
 		spec := script("silent", "read line")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		ctx, cancel := context.WithCancel(testContext(t))
 		reader, err := process.Output(ctx, 0)
 		check(t, err)
@@ -147,7 +147,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 	"CloseEndsNext": func(s *suite, t *testing.T) {
 		spec := script("closed", "read line")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		reader, err := process.Output(testContext(t), 0)
 		check(t, err)
 		ended := make(chan error)
@@ -166,7 +166,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		const scrollback = 256 << 10
 		spec := script("scrollback", "yes | head -c 8388608; echo; echo end")
 		spec.Scrollback = scrollback
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		done := process.wait(t)
 		// The reader that follows from the start has missed nothing.
 		equal(t, "the length of the output", len(done.stdout), 8388608+len("\nend\n"))
@@ -183,7 +183,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 	"ScrollbackHoldsTheUnread": func(s *suite, t *testing.T) {
 		spec := script("unread", "yes | head -c 4194304; echo end")
 		spec.Scrollback = 1 << 10
-		process, err := s.container(t, nil).Run(testContext(t), spec)
+		process, err := s.common(t).Run(testContext(t), spec)
 		check(t, err)
 		// Nobody has read yet, whenever the first reader comes.
 		if got := follow(t, process).wait(t).stdout; len(got) != 4194304+len("end\n") {
@@ -194,7 +194,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		const scrollback, total = 1 << 20, 16 << 20
 		spec := script("again", fmt.Sprintf("yes | head -c %d", total))
 		spec.Scrollback = scrollback
-		process, err := s.container(t, nil).Run(testContext(t), spec)
+		process, err := s.common(t).Run(testContext(t), spec)
 		check(t, err)
 		for from := int64(0); from < total; {
 			reader, err := process.Output(testContext(t), from)
@@ -220,7 +220,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		const total = 4 << 20
 		spec := script("slow", fmt.Sprintf("read go; yes | head -c %d", total))
 		spec.Scrollback, spec.Stdin = 64<<10, true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		slow, err := process.Output(testContext(t), 0)
 		check(t, err)
 		defer slow.Close()
@@ -228,7 +228,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		equal(t, "what the fast reader has got", len(process.wait(t).stdout), total)
 	},
 	"OfAProcessThatHasEnded": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		run(t, container, script("old", "echo kept"))
 		process, err := container.Attach(testContext(t), "old")
 		check(t, err)

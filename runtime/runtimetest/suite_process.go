@@ -11,7 +11,7 @@ import (
 
 var processTests = map[string]func(*suite, *testing.T){
 	"ExitStatus": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		for _, code := range []int{0, 1, 3, 127, 255} {
 			done := run(t, container, script(fmt.Sprintf("exit-%d", code), fmt.Sprintf("exit %d", code)))
 			equal(t, "the status", done.status.Code, code)
@@ -23,7 +23,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"KilledBySignal": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		for signal, number := range map[runtime.Signal]int{
 			runtime.SignalInterrupt: 2, runtime.SignalTerminate: 15, runtime.SignalKill: 9,
 			runtime.SignalHangup: 1, runtime.SignalQuit: 3,
@@ -39,7 +39,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"SignalsReachTheGroup": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		process := start(t, container, script("group",
 			`trap 'echo parent; exit 4' TERM; sh -c 'trap "echo child; exit 0" TERM; sleep 100000 & echo ready; wait'; echo waited`))
 		process.await(t, "ready")
@@ -51,7 +51,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		equal(t, "the status", done.status.Code, 4)
 	},
 	"HandledSignal": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("trap", `trap 'echo handled; exit 7' INT; sleep 100000 & echo ready; wait`))
+		process := start(t, s.common(t), script("trap", `trap 'echo handled; exit 7' INT; sleep 100000 & echo ready; wait`))
 		process.await(t, "ready")
 		process.signal(t, runtime.SignalInterrupt)
 		done := process.wait(t)
@@ -60,7 +60,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		equal(t, "stdout", done.stdout, "ready\nhandled\n")
 	},
 	"SignalAfterTheEnd": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("ended", "exit 0"))
+		process := start(t, s.common(t), script("ended", "exit 0"))
 		process.wait(t)
 		process.signal(t, runtime.SignalTerminate)
 		process.signal(t, runtime.SignalKill)
@@ -68,7 +68,7 @@ var processTests = map[string]func(*suite, *testing.T){
 	"WaitOfMany": func(s *suite, t *testing.T) {
 		spec := script("many", "read line; exit 5")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		ctx := testContext(t)
 		statuses := make(chan int)
 		for range 10 {
@@ -90,7 +90,7 @@ var processTests = map[string]func(*suite, *testing.T){
 	"WaitEndsWithItsContext": func(s *suite, t *testing.T) {
 		spec := script("waited", "read line; exit 6")
 		spec.Stdin = true
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		ctx, cancel := cancelled(t)
 		if _, err := process.Wait(ctx); err == nil {
 			t.Error("Wait with a context that has ended gave no error")
@@ -112,7 +112,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		})
 	},
 	"WorkingDirectory": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, "mkdir -p below/it")
 		for dir, want := range map[string]string{"": "/tmp/build", "below/it": "/tmp/build/below/it", "/": "/", "/tmp": "/tmp"} {
 			spec := script(fmt.Sprintf("pwd-%d", lastProcess.Add(1)), "pwd")
@@ -121,7 +121,7 @@ var processTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"User": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		for user, want := range map[string]string{"": "0\n", "root": "0\n", "0": "0\n", "nobody": "65534\n", "65534": "65534\n"} {
 			spec := script(fmt.Sprintf("id-%d", lastProcess.Add(1)), "id -u")
 			spec.User = user
@@ -130,13 +130,13 @@ var processTests = map[string]func(*suite, *testing.T){
 	},
 	"Arguments": func(s *suite, t *testing.T) {
 		args := []string{"", " ", "a b", "*", "$HOME", "'", `"`, `\`, "-x", "ünï", "a\nb"}
-		done := run(t, s.container(t, nil), runtime.ProcessSpec{
+		done := run(t, s.common(t), runtime.ProcessSpec{
 			ID: "args", Path: "/bin/sh", Args: append([]string{"-c", `for a; do printf '<%s>' "$a"; done`, "sh"}, args...),
 		})
 		equal(t, "stdout", done.stdout, "<"+strings.Join(args, "><")+">")
 	},
 	"BackgroundChildrenDoNotKeepItFromEnding": func(s *suite, t *testing.T) {
-		done := run(t, s.container(t, nil), script("background", "sleep 100000 & echo done; exit 3"))
+		done := run(t, s.common(t), script("background", "sleep 100000 & echo done; exit 3"))
 		equal(t, "stdout", done.stdout, "done\n")
 		equal(t, "the status", done.status.Code, 3)
 	},

@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"midge/runtime"
@@ -18,7 +19,7 @@ func (s *suite) reopen(t *testing.T, worker runtime.Worker) runtime.Worker {
 
 // own gives a suite with a worker of its own.
 func (s *suite) own(t *testing.T) *suite {
-	return &suite{worker: s.newWorker(t), newWorker: s.newWorker, options: s.options}
+	return &suite{worker: s.newWorker(t), newWorker: s.newWorker, options: s.options, lastHandle: new(atomic.Int64)}
 }
 
 var restartTests = map[string]func(*suite, *testing.T){

@@ -17,23 +17,23 @@ func onTerminal(id, text string, columns, rows uint16) runtime.ProcessSpec {
 
 var terminalTests = map[string]func(*suite, *testing.T){
 	"IsOne": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		const text = `for fd in 0 1 2; do if [ -t $fd ]; then echo yes; else echo no; fi; done`
 		equal(t, "with a terminal", run(t, container, onTerminal("with", text, 80, 24)).stdout, "yes\r\nyes\r\nyes\r\n")
 		equal(t, "without", run(t, container, script("without", text)).stdout, "no\nno\nno\n")
 	},
 	"OneStream": func(s *suite, t *testing.T) {
-		done := run(t, s.container(t, nil), onTerminal("stream", "echo a; echo b >&2; echo c; exit 3", 80, 24))
+		done := run(t, s.common(t), onTerminal("stream", "echo a; echo b >&2; echo c; exit 3", 80, 24))
 		equal(t, "stdout", done.stdout, "a\r\nb\r\nc\r\n")
 		equal(t, "stderr", done.stderr, "")
 		equal(t, "the status", done.status.Code, 3)
 	},
 	"Size": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		equal(t, "the size", run(t, container, onTerminal("size", "stty size", 123, 45)).stdout, "45 123\r\n")
 	},
 	"AnySize": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		// What stty makes of such sizes is its own.
 		for _, size := range []uint16{0, 1, 65535} {
 			process := start(t, container, onTerminal(fmt.Sprintf("size-%d", size), "echo ready; read line; echo $line", size, size))
@@ -48,7 +48,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 	},
 	"Resize": func(s *suite, t *testing.T) {
 		spec := onTerminal("resize", `trap 'stty size' WINCH; stty -echo; echo ready; while read line; do echo got $line; done`, 80, 24)
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		process.await(t, "ready")
 		check(t, process.Resize(testContext(t), runtime.WindowSize{Columns: 100, Rows: 50}))
 		// Some shells end read when a trap has run, and the script with it; others
@@ -59,7 +59,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 		process.wait(t)
 	},
 	"ResizeWithoutOne": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), script("plain", "sleep 100000"))
+		process := start(t, s.common(t), script("plain", "sleep 100000"))
 		if err := process.Resize(testContext(t), runtime.WindowSize{Columns: 80, Rows: 24}); err == nil {
 			t.Error("Resize without a terminal gave no error")
 		}
@@ -67,7 +67,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 		process.wait(t)
 	},
 	"Echo": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), onTerminal("echo", "echo ready; read line; echo got $line", 80, 24))
+		process := start(t, s.common(t), onTerminal("echo", "echo ready; read line; echo got $line", 80, 24))
 		process.await(t, "ready")
 		process.write(t, 0, "text\n")
 		equal(t, "stdout", process.wait(t).stdout, "ready\r\ntext\r\ngot text\r\n")
@@ -77,7 +77,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 			"key":        func(t *testing.T, p *started) { p.write(t, 5, "\x04") },
 			"closestdin": func(t *testing.T, p *started) { p.closeStdin(t) },
 		} {
-			process := start(t, s.container(t, nil), onTerminal(name, "stty -echo; echo ready; cat; echo end", 80, 24))
+			process := start(t, s.common(t), onTerminal(name, "stty -echo; echo ready; cat; echo end", 80, 24))
 			process.await(t, "ready")
 			process.write(t, 0, "text\n")
 			process.await(t, "text")
@@ -86,7 +86,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"InterruptKey": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), onTerminal("interrupt", `trap 'echo interrupted; exit 9' INT; sleep 100000 & echo ready; wait`, 80, 24))
+		process := start(t, s.common(t), onTerminal("interrupt", `trap 'echo interrupted; exit 9' INT; sleep 100000 & echo ready; wait`, 80, 24))
 		process.await(t, "ready")
 		process.write(t, 0, "\x03")
 		done := process.wait(t)
@@ -98,22 +98,22 @@ var terminalTests = map[string]func(*suite, *testing.T){
 	"InterruptsAFlood": func(s *suite, t *testing.T) {
 		spec := onTerminal("flood", "exec yes", 80, 24)
 		spec.Scrollback = 64 << 10
-		process := start(t, s.container(t, nil), spec)
+		process := start(t, s.common(t), spec)
 		process.await(t, "y\r\ny\r\n")
 		process.write(t, 0, "\x03")
 		equal(t, "the signal", process.wait(t).status.Signal, "INT")
 	},
 	"Hangup": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), onTerminal("hangup", "echo ready; while :; do sleep 1000; done", 80, 24))
+		process := start(t, s.common(t), onTerminal("hangup", "echo ready; while :; do sleep 1000; done", 80, 24))
 		process.await(t, "ready")
 		process.signal(t, runtime.SignalHangup)
 		equal(t, "the signal", process.wait(t).status.Signal, "HUP")
 	},
 	"OwnTerminalDevice": func(s *suite, t *testing.T) {
-		equal(t, "stdout", run(t, s.container(t, nil), onTerminal("device", "echo text > /dev/tty", 80, 24)).stdout, "text\r\n")
+		equal(t, "stdout", run(t, s.common(t), onTerminal("device", "echo text > /dev/tty", 80, 24)).stdout, "text\r\n")
 	},
 	"RawInput": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), onTerminal("raw", "stty raw -echo; echo ready; head -c 3 | cat; echo end", 80, 24))
+		process := start(t, s.common(t), onTerminal("raw", "stty raw -echo; echo ready; head -c 3 | cat; echo end", 80, 24))
 		process.await(t, "ready")
 		process.write(t, 0, "\x03\x04\x7f")
 		process.await(t, "\x03\x04\x7f")
@@ -121,7 +121,7 @@ var terminalTests = map[string]func(*suite, *testing.T){
 		process.wait(t)
 	},
 	"InteractiveShell": func(s *suite, t *testing.T) {
-		process := start(t, s.container(t, nil), runtime.ProcessSpec{
+		process := start(t, s.common(t), runtime.ProcessSpec{
 			ID: "shell", Path: "sh", TTY: &runtime.WindowSize{Columns: 80, Rows: 24}, Env: []string{"PS1=prompt> "},
 		})
 		process.await(t, "prompt> ")

@@ -28,12 +28,12 @@ var workerTests = map[string]func(*suite, *testing.T){
 		if name == "" {
 			t.Error("the worker has no name")
 		}
-		s.container(t, nil)
+		s.common(t)
 		equal(t, "the name later", s.worker.Name(), name)
 	},
 	"Info": func(s *suite, t *testing.T) {
 		s.volume(t)
-		container := s.container(t, nil)
+		container := s.common(t)
 		spec := script(runtime.TaskProcessID, "read line")
 		spec.Stdin = true
 		task := start(t, container, spec)
@@ -82,7 +82,7 @@ var workerTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"Lookup": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		runScript(t, container, "echo text > file")
 		found, err := s.worker.LookupContainer(testContext(t), container.Handle())
 		check(t, err)
@@ -135,13 +135,13 @@ var containerTests = map[string]func(*suite, *testing.T){
 		equal(t, "the directory", runScript(t, container, "pwd; ls -A"), "/no/such/dir/before\n")
 	},
 	"Hostname": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		equal(t, "the hostname", runScript(t, container, "uname -n"), container.Handle()+"\n")
 		named := s.container(t, func(spec *runtime.ContainerSpec) { spec.Hostname = "one-off" })
 		equal(t, "the hostname", runScript(t, named, "uname -n"), "one-off\n")
 	},
 	"User": func(s *suite, t *testing.T) {
-		for user, want := range map[string]string{"": "0\n", "nobody": "65534\n", "65534": "65534\n"} {
+		for user, want := range map[string]string{"nobody": "65534\n", "65534": "65534\n"} {
 			container := s.container(t, func(spec *runtime.ContainerSpec) { spec.User = user })
 			equal(t, "the user", runScript(t, container, "id -u"), want)
 			spec := script("other", "id -u")
@@ -160,12 +160,12 @@ var containerTests = map[string]func(*suite, *testing.T){
 		wantSpecError(t, err, "a user that does not exist")
 	},
 	"RootFileSystemIsItsOwn": func(s *suite, t *testing.T) {
-		one, other := s.container(t, nil), s.container(t, nil)
+		one, other := s.container(t, nil), s.common(t)
 		runScript(t, one, "echo mine > /tmp/file; echo changed > /etc/hostname-of-one; rm -f /etc/passwd")
 		equal(t, "what the other sees", runScript(t, other, "ls /tmp/file /etc/hostname-of-one 2>/dev/null; ls /etc/passwd"), "/etc/passwd\n")
 	},
 	"Attach": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		spec := script("attached", "echo begun; read line; echo $line; exit 4")
 		spec.Stdin = true
 		process := start(t, container, spec)
@@ -185,14 +185,14 @@ var containerTests = map[string]func(*suite, *testing.T){
 		equal(t, "the status", follow(t, ended).wait(t).status.Code, 4)
 	},
 	"AttachToNothing": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		for _, id := range []string{"nothing", "", "../.."} {
 			_, err := container.Attach(testContext(t), id)
 			wantNotFound(t, err, "Attach")
 		}
 	},
 	"IDsAreUsedOnce": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		spec := script("once", "read line; exit 2")
 		spec.Stdin = true
 		process := start(t, container, spec)
@@ -221,7 +221,7 @@ var containerTests = map[string]func(*suite, *testing.T){
 		process.wait(t)
 	},
 	"CancellingAfterRunDoesNothing": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		ctx, cancel := context.WithCancel(testContext(t))
 		spec := script("goes-on", "read line; exit 3")
 		spec.Stdin = true
@@ -233,7 +233,7 @@ var containerTests = map[string]func(*suite, *testing.T){
 		equal(t, "the status", followed.wait(t).status.Code, 3)
 	},
 	"ContextThatHasEnded": func(s *suite, t *testing.T) {
-		container := s.container(t, nil)
+		container := s.common(t)
 		ctx, cancel := cancelled(t)
 		defer cancel()
 		if _, err := container.Run(ctx, script("late", "exit 0")); err == nil {

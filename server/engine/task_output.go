@@ -26,6 +26,7 @@ func (t *task) follow(ctx context.Context, container runtime.Container, process 
 	copied := make(chan error, 1)
 	// What the process writes while it is being stopped is copied as well.
 	copying, cancel := context.WithCancel(t.engine.hard)
+	defer t.tellOutages(copying, container)()
 	defer cancel()
 	go func() { copied <- t.copyOutput(copying, process) }()
 	select {
@@ -47,6 +48,16 @@ func (t *task) follow(ctx context.Context, container runtime.Container, process 
 		status, waitErr := process.Wait(t.engine.hard)
 		return status, errors.Join(err, waitErr)
 	}
+}
+
+// tellOutages says in the output when the container is not reached, until ctx ends. Who
+// calls it waits for that by what it gives.
+func (t *task) tellOutages(ctx context.Context, container runtime.Container) (wait func()) {
+	var telling sync.WaitGroup
+	if distant, ok := container.(runtime.Distant); ok {
+		telling.Go(func() { distant.TellOutages(ctx, t.sayProgress) })
+	}
+	return telling.Wait
 }
 
 // stop ends the task's processes. When an abort is asked for again they have no
