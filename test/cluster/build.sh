@@ -18,8 +18,9 @@ if [ ! -x "$bin/node" ]; then
 	base=k8s.io/component-base/version
 	cd "$source"
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$bin.new/pause" ./pause
-	# Less collecting of garbage makes the build a third faster.
-	GOGC=400 CGO_ENABLED=0 go build -trimpath -gcflags all=-dwarf=false -o "$bin.new/node" -ldflags \
+	# Less collecting of garbage, and no inlining, which is most of the work in code that was
+	# generated, make the build much faster. The standard library is as midge has it.
+	GOGC=400 CGO_ENABLED=0 go build -trimpath -gcflags 'all=-dwarf=false -l' -gcflags std= -o "$bin.new/node" -ldflags \
 		"-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*}" .
 	mv "$bin.new" "$bin"
 fi
