@@ -97,8 +97,8 @@ func (l *socketListener) publish(name, group string) error {
 // giveToGroup gives a file to a group, if there is one of that name.
 func giveToGroup(path, name string) error {
 	group, err := user.LookupGroup(name)
-	if unknown := user.UnknownGroupError(""); errors.As(err, &unknown) {
-		return nil
+	if unknown := user.UnknownGroupError(""); errors.As(err, &unknown) || errors.Is(err, os.ErrNotExist) {
+		return nil // in a container there may be no /etc/group at all
 	}
 	if err != nil {
 		return fmt.Errorf("look up the group %q: %w", name, err)

@@ -51,8 +51,10 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 			if err := s.readSources(command.Flags(), lookupEnv); err != nil {
 				return err
 			}
-			if err := rootless.Enter(); err != nil {
-				return err
+			if s.hasContainersHere() {
+				if err := rootless.Enter(); err != nil {
+					return err
+				}
 			}
 			return run(command.Context(), s)
 		},

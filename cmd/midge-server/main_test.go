@@ -108,6 +108,18 @@ func TestWithoutRoot(t *testing.T) {
 	wantFailure(t, dir, command, "none for nobody")
 }
 
+// A server whose workers are clusters needs nothing of this machine that root has.
+func TestClusterWithoutRoot(t *testing.T) {
+	dir := shortDir(t)
+	command := program(t, dir, "--runtime", "kubernetes", "--kubeconfig", filepath.Join(dir, "none"), "--agent-image", "midge")
+	command.Path = copyOfProgram(t, dir)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := command.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "find out how to reach the cluster") {
+		t.Errorf("it gave %q, %v", out, err)
+	}
+}
+
 // copyOfProgram puts the test program where everybody can run it.
 func copyOfProgram(t *testing.T, dir string) string {
 	t.Helper()

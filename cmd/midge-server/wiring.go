@@ -17,7 +17,7 @@ import (
 // config is the server's configuration.
 func (s *settings) config() (server.Config, error) {
 	config := s.server
-	if rootless.Ordinary() {
+	if rootless.Ordinary() && s.hasContainersHere() {
 		if err := runc.CheckOrdinaryLimits(config.DefaultLimits); err != nil {
 			return config, err
 		}

@@ -257,6 +257,15 @@ func (s *settings) placeWorkers(dir string) ([]workerSettings, error) {
 	return all, nil
 }
 
+// hasContainersHere tells whether a worker runs containers on this machine.
+func (s *settings) hasContainersHere() bool {
+	isHere := func(w workerSettings) bool { return w.runtime == runtimeRunc }
+	if len(s.workers) == 0 {
+		return isHere(s.worker)
+	}
+	return slices.ContainsFunc(s.workers, isHere)
+}
+
 // stateDir is where the worker keeps what it has, as its runtime is told.
 func (w *workerSettings) stateDir() *string {
 	if w.runtime == runtimeKubernetes {
