@@ -30,7 +30,7 @@ type kubernetesSettings struct {
 func addKubernetes(flags *pflag.FlagSet, s *kubernetesSettings) {
 	flags.StringVar(&s.Kubeconfig, "kubeconfig", s.Kubeconfig, "`file` that says how to reach the cluster (default that which the server is in)")
 	flags.StringVar(&s.Namespace, "namespace", s.Namespace, "`namespace` of the pods (default the kubeconfig's, or the server's own)")
-	flags.StringVar(&s.AgentImage, "agent-image", s.AgentImage, "`image` with midge-agent, which every pod begins with")
+	flags.StringVar(&s.AgentImage, "agent-image", s.AgentImage, "`image` with midge-agent, which every pod begins with (default that of the server's own pod)")
 	flags.StringVar(&s.DefaultImage, "default-image", s.DefaultImage, "`image` of tasks that name none, or a rootfs_uri (default they are refused)")
 	flags.StringVar(&s.podTemplate, "pod-template", s.podTemplate, "`file` with a pod, in YAML, that is merged over each that is made")
 	flags.StringArrayVar(&s.tagTemplates, "tag-template", s.tagTemplates, "`tag=file` with a pod, in YAML, that is merged over that of each task that asks for the tag; may be repeated")

@@ -23,7 +23,8 @@ type Options struct {
 	// Namespace is where pods are made; "" is the one that the kubeconfig, or this
 	// program's own pod, is in.
 	Namespace string
-	// AgentImage is the image of the init container, which has the program /midge-agent.
+	// AgentImage is the image of the init container, which has the program /midge-agent;
+	// "" is that of this program's own pod, in a cluster that this program runs in.
 	AgentImage string
 	// DefaultImage is what runs a container whose image is this machine's; "" refuses those.
 	DefaultImage string
@@ -87,7 +88,7 @@ func (o *Options) complete() error {
 	switch {
 	case o.Security != SecurityRestricted && o.Security != SecurityBaseline:
 		return fmt.Errorf("%q is no pod security: it is %s or %s", o.Security, SecurityRestricted, SecurityBaseline)
-	case o.AgentImage == "":
+	case o.AgentImage == "" && o.Kubeconfig != "":
 		return errors.New("there is no image with midge-agent: name it as agent-image")
 	case o.ArtifactsURL != "" && o.Gate == nil:
 		return errors.New("there is a URL for artifacts, and nothing that serves them there")

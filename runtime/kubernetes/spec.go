@@ -147,6 +147,7 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 			InitContainers: []corev1.Container{{
 				Name:            agentContainer,
 				Image:           w.options.AgentImage,
+				ImagePullPolicy: corev1.PullIfNotPresent, // each pod begins with it, whatever its tag
 				Command:         []string{"/midge-agent", pod.ModeInstall, pod.Dir, strconv.Itoa(len(volumes))},
 				VolumeMounts:    own,
 				SecurityContext: w.containerSecurity(false, w.isRestricted(spec)),

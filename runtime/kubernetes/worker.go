@@ -87,6 +87,11 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		ended:    make(map[string]bool),
 		outages:  make(map[string]*outage),
 	}
+	if options.AgentImage == "" {
+		if w.options.AgentImage, err = w.ownImage(ctx, namespace); err != nil {
+			return nil, err
+		}
+	}
 	if w.volumes, err = openStore(filepath.Join(options.StateDir, "volumes")); err != nil {
 		return nil, err
 	}
