@@ -72,7 +72,7 @@ deps-run:
 	@test/install $(DEPS_RUN)
 
 deps-kubernetes:
-	@test/install containerd openssl
+	@test/install containerd openssl buildah
 
 # The emulated machine's kernel is fetched by the test that boots it, which needs apt's lists.
 deps:

@@ -97,6 +97,41 @@ func (c *Cluster) Stop() error {
 // Kubeconfig is the file that says how to reach the cluster, as who may do all.
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "admin.kubeconfig") }
 
+// Kubectl gives a command of kubectl on the cluster, as who may do all.
+func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
+	return c.node(ctx, append([]string{"kubectl", "--kubeconfig", c.Kubeconfig()}, args...)...)
+}
+
+// Controllers gives the command of a controller manager, which the cluster has not by
+// itself: what makes pods of Deployments, and gives volumes to claims, what each namespace
+// has to have for pods to reach the API server, and what deletes that which belongs to
+// something deleted. It makes no default service accounts.
+func (c *Cluster) Controllers(ctx context.Context) *exec.Cmd {
+	return c.node(ctx, "kube-controller-manager", "--kubeconfig", c.Kubeconfig(), "--leader-elect=false", "--secure-port=0",
+		"--root-ca-file", filepath.Join(c.dir, "pki/ca.crt"), "--controllers", strings.Join([]string{
+			"deployment-controller", "replicaset-controller", "root-ca-certificate-publisher-controller",
+			"persistentvolume-binder-controller", "persistentvolumeclaim-protection-controller", "persistentvolume-protection-controller",
+			"garbage-collector-controller", "namespace-controller",
+		}, ","))
+}
+
+// Forward gives a command that has TCP connections to an address go on to another, as
+// long as it runs. All addresses of services are this machine's.
+func (c *Cluster) Forward(ctx context.Context, address, to string) *exec.Cmd {
+	return c.node(ctx, "forward", address, to)
+}
+
+// node gives a command of the program that the cluster's parts are.
+func (c *Cluster) node(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, filepath.Join(c.dir, "node"), args...)
+}
+
+// AddImage gives the node the images of an archive, as docker save writes them.
+func (c *Cluster) AddImage(ctx context.Context, archive string) error {
+	_, err := run(ctx, "ctr", "-a", filepath.Join(c.dir, "containerd.sock"), "-n", "k8s.io", "images", "import", archive)
+	return err
+}
+
 // Log is the file with what a part of the cluster says.
 func (c *Cluster) Log(name string) string { return filepath.Join(c.dir, "log", name+".log") }
 

@@ -5,6 +5,7 @@ set -uo pipefail
 run=$1
 cgroup=midge-cluster
 bridge=midge-cluster
+services=midge-services
 
 # running PID: tells whether it runs; one that nobody waits for has ended, too.
 running() { grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }
@@ -27,6 +28,7 @@ stop kubelet
 stop kube-scheduler KILL
 stop kube-apiserver KILL
 stop etcd KILL
+stop forward KILL
 ctr="ctr -a $run/containerd.sock -n k8s.io"
 if [ -S "$run/containerd.sock" ]; then
 	for task in $($ctr tasks ls -q 2>/dev/null); do $ctr tasks rm -f "$task" >/dev/null 2>&1; done
@@ -47,6 +49,7 @@ sleep 0.1
 awk -v run="$run/" 'index($2, run) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount" 2>/dev/null; done
 find /var/log/containers -lname "$run/*" -delete 2>/dev/null
 ip link del $bridge 2>/dev/null
+ip link del $services 2>/dev/null
 for top in /sys/fs/cgroup /sys/fs/cgroup/*; do
 	[ ! -d "$top/$cgroup" ] || find "$top/$cgroup" -depth -type d -exec rmdir {} \; 2>/dev/null
 done

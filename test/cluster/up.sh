@@ -4,8 +4,9 @@
 # RUN takes it down.
 #
 # etcd, kube-apiserver, kube-scheduler and kubelet are one program, built by build.sh;
-# containerd, runc and the CNI plugins are Debian's. Everything listens on 127.0.0.1.
-# There is no controller manager: a namespace gets no default service account by itself.
+# containerd, runc and the CNI plugins are Debian's. Everything listens on 127.0.0.1, and
+# the API server for pods on 10.96.0.1 as well, where they look for it. There is no
+# controller manager: a namespace gets no default service account by itself.
 #
 # CLUSTER_BIN says where the programs are, CLUSTER_AGENT which midge-agent becomes the
 # image midge-agent:test.
@@ -15,12 +16,15 @@ bin=${CLUSTER_BIN:?}
 etcd_port=${ETCD_PORT:-23790} api_port=${API_PORT:-26443} kubelet_port=${KUBELET_PORT:-20250}
 cgroup=midge-cluster
 bridge=midge-cluster
+services=midge-services
 subnet=10.89.0.0/22
+service_subnet=10.96.0.0/24
 node=127.0.0.1
 api=https://127.0.0.1:$api_port
 
 mkdir -p "$run"/{pki,etcd,containerd/root,containerd/state,runc,kubelet,podlogs,cni/conf,cni/data,log,commands,images}
 : >"$run/pids"
+ln -s "$bin/node" "$run/node"
 
 # start NAME COMMAND...: starts it in the background, and leaves RUN/commands/NAME to
 # start it again.
@@ -134,15 +138,20 @@ END
 cat >cni/conf/10-cluster.conflist <<END
 {"cniVersion":"0.4.0","name":"cluster","plugins":[
  {"type":"bridge","bridge":"$bridge","isGateway":true,"ipMasq":false,
-  "ipam":{"type":"host-local","dataDir":"$run/cni/data","ranges":[[{"subnet":"$subnet"}]]}}]}
+  "ipam":{"type":"host-local","dataDir":"$run/cni/data","ranges":[[{"subnet":"$subnet"}]],"routes":[{"dst":"$service_subnet"}]}}]}
 END
+# The addresses of services are this machine's, where who wants to may listen on them.
+ip link add $services type bridge
+ip link set $services up
+ip route add local $service_subnet dev $services
+start forward "$bin/node" forward 10.96.0.1:443 127.0.0.1:$api_port
 start containerd containerd --config "$run/containerd.toml"
 
 # Whether a node is ready others say by a taint, which nobody would take away here.
 start kube-apiserver "$bin/node" kube-apiserver --etcd-servers=http://127.0.0.1:$etcd_port \
 	--bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port=$api_port --endpoint-reconciler-type=none \
 	--tls-cert-file=pki/apiserver.crt --tls-private-key-file=pki/apiserver.key --client-ca-file=pki/ca.crt \
-	--cert-dir="$run/apiserver" --service-cluster-ip-range=10.96.0.0/24 \
+	--cert-dir="$run/apiserver" --service-cluster-ip-range=$service_subnet \
 	--service-account-issuer=https://kubernetes.default.svc --service-account-key-file=pki/sa.key --service-account-signing-key-file=pki/sa.key \
 	--allow-privileged=true --authorization-mode=Node,RBAC \
 	--enable-admission-plugins=NodeRestriction --disable-admission-plugins=TaintNodesByCondition \

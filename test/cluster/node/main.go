@@ -1,5 +1,6 @@
-// Node is the Kubernetes of one machine in one program: etcd, kube-apiserver, kube-scheduler and kubelet,
-// each by its own name as the first argument.
+// Node is the Kubernetes of one machine in one program: etcd, kube-apiserver, kube-controller-manager,
+// kube-scheduler, kubelet and kubectl, each by its own name as the first argument; and forward, which
+// brings connections to one address to another.
 package main
 
 import (
@@ -13,7 +14,9 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
@@ -28,10 +31,20 @@ func main() {
 	case "etcd":
 		etcdmain.Main(os.Args)
 		return
+	case "forward":
+		if len(os.Args) != 3 {
+			usage()
+		}
+		fmt.Fprintln(os.Stderr, forward(os.Args[1], os.Args[2]))
+		os.Exit(1)
 	case "kube-apiserver":
 		command = apiserver.NewAPIServerCommand()
+	case "kube-controller-manager":
+		command = controllers.NewControllerManagerCommand()
 	case "kube-scheduler":
 		command = scheduler.NewSchedulerCommand()
+	case "kubectl":
+		command = kubectl.NewDefaultKubectlCommand()
 	case "kubelet":
 		command = kubelet.NewKubeletCommand(context.Background())
 	default:
@@ -41,6 +54,7 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: node etcd|kube-apiserver|kube-scheduler|kubelet [flag]...")
+	fmt.Fprintln(os.Stderr, "usage: node etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|kubelet [argument]...\n"+
+		"       node forward ADDRESS TO")
 	os.Exit(2)
 }
