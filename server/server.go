@@ -305,7 +305,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	errs = append(errs, s.engine.Shutdown(ctx))
 	if s.config.DestroyOnExit {
-		errs = append(errs, destroyContainers(ctx, s.workers))
+		errs = append(errs, s.destroyContainers(ctx))
 	}
 	errs = append(errs, s.close(), s.leave(false))
 	return errors.Join(errs...)

@@ -201,7 +201,7 @@ func (w *Worker) LookupContainer(ctx context.Context, handle string) (runtime.Co
 func (w *Worker) Containers(ctx context.Context) ([]string, error) {
 	pods, err := w.pods(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the pods with the label %s=%s are not known: %w", labelWorker, labelValue(w.Name()), err)
 	}
 	handles := make([]string, 0, len(pods))
 	for _, p := range pods {
