@@ -147,7 +147,7 @@ func (c *Client) statusError(r request, response *http.Response) error {
 		}
 		return &NotFoundError{What: r.about, URL: c.URL(), Message: message}
 	default:
-		return &ServerError{URL: c.URL(), Status: status, Message: message, RetryAfter: retryAfter(response.Header)}
+		return &ServerError{URL: c.URL(), Status: status, Message: message, RetryAfter: RetryAfter(response.Header)}
 	}
 }
 
@@ -191,8 +191,9 @@ func redirectTarget(response *http.Response) string {
 	return terminal.Line(location.Scheme + "://" + location.Host)
 }
 
-// retryAfter reads the header of that name; 0 when it is absent or a date.
-func retryAfter(header http.Header) time.Duration {
+// RetryAfter reads the header of that name, which is for how long a server wants to be left
+// alone; 0 when it is absent or a date.
+func RetryAfter(header http.Header) time.Duration {
 	seconds, err := strconv.Atoi(header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
 		return 0

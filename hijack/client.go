@@ -92,15 +92,35 @@ func (c *client) run(ctx context.Context, cancel context.CancelCauseFunc, conn *
 // beginPatience is how long a server may be away that was lost before the session began.
 const beginPatience = time.Minute
 
-// connect makes the first connection. A server that has been heard before is waited for.
+// connect makes the first connection. A server that has been heard before is waited for, and
+// one that is busy for as long as it says.
 func (c *client) connect(ctx context.Context) (*websocket.Conn, error) {
-	began := time.Now()
-	socket, err := c.options.Endpoint.connect(ctx)
-	var response *ResponseError
-	if err == nil || !c.options.Heard || ctx.Err() != nil || errors.As(err, &response) {
-		return socket, err
+	began, told := time.Now(), false
+	for {
+		socket, err := c.options.Endpoint.connect(ctx)
+		if err == nil || !c.options.Heard || ctx.Err() != nil {
+			return socket, err
+		}
+		after, isBusy := busy(err)
+		if response := (*ResponseError)(nil); !isBusy && errors.As(err, &response) || isBusy && time.Since(began)+after > beginPatience {
+			return nil, err
+		}
+		if !isBusy {
+			return c.redial(ctx, began, func() bool { return false })
+		}
+		if !told && !c.options.Quiet {
+			told = true
+			// Nothing else is shown before the session has begun.
+			if _, err := fmt.Fprintf(c.options.Notices, "waiting for the server: %v\n", err); err != nil {
+				return nil, err
+			}
+		}
+		select {
+		case <-time.After(after):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
-	return c.redial(ctx, began, func() bool { return false })
 }
 
 // Of connections that were made, and broke before the session began: a server that is

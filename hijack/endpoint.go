@@ -3,9 +3,11 @@ package hijack
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -28,6 +30,8 @@ type Endpoint struct {
 type ResponseError struct {
 	StatusCode int
 	Message    string // what the server says, on one line; may be empty
+	// RetryAfter is when it may be asked again; 0 when it does not say.
+	RetryAfter time.Duration
 }
 
 func (e *ResponseError) Error() string {
@@ -41,6 +45,15 @@ func (e *ResponseError) Error() string {
 // permanent tells whether asking again would change nothing.
 func (e *ResponseError) permanent() bool {
 	return e.StatusCode >= 400 && e.StatusCode < 500 && e.StatusCode != http.StatusTooManyRequests
+}
+
+// busy tells that the server would take the request later, and when.
+func busy(err error) (after time.Duration, ok bool) {
+	var response *ResponseError
+	if !errors.As(err, &response) || response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	return response.RetryAfter, response.RetryAfter > 0
 }
 
 // connect dials for the first time.
@@ -64,7 +77,7 @@ func (e Endpoint) dial(ctx context.Context) (*websocket.Conn, error) {
 		return socket, nil
 	}
 	if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
-		return nil, &ResponseError{response.StatusCode, said(response)}
+		return nil, &ResponseError{response.StatusCode, said(response), rest.RetryAfter(response.Header)}
 	}
 	return nil, fmt.Errorf("connect to %s: %w", e.URL, err)
 }

@@ -112,6 +112,9 @@ func (c *client) redial(ctx context.Context, lostAt time.Time, recovered func() 
 				}
 				return nil, fmt.Errorf("go on with session %s: %w", c.session, response)
 			}
+			if after, ok := busy(result.err); ok {
+				next.Reset(after)
+			}
 			select {
 			case <-next.C:
 			case <-ctx.Done():

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"slices"
 
@@ -154,14 +153,14 @@ func (p *packSender) frame(pack *pack, number uint32, objects []wanted, rest *ar
 				_, err := pack.encodedFrame(number)
 				return err
 			})
-			return fmt.Errorf("read pack %08x: %w", pack.id, err)
+			return err
 		}
 		_, err = p.w.Write(encoded)
 		return err
 	}
 	raw, err := p.store.frame(pack, number)
 	if err != nil {
-		return fmt.Errorf("read pack %08x: %w", pack.id, err)
+		return err
 	}
 	for _, object := range objects {
 		where := pack.objects[object.at.object]

@@ -174,6 +174,19 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
+// AwaitKill waits until somebody else has killed the server.
+func (s *Server) AwaitKill() {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+		s.t.Fatalf("the server was not killed:\n%s", s.log.String())
+	}
+	if status := s.process.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
+		s.t.Errorf("the server ended with %v:\n%s", s.process.ProcessState, s.log.String())
+	}
+}
+
 // Dump ends the server and has it log what each of its goroutines does, for who wants to
 // know why it does not do something.
 func (s *Server) Dump() {
