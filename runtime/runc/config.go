@@ -80,10 +80,14 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
-	if !w.hasCgroups() {
+	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+	if w.hasCgroups() {
+		// What version 1's hierarchies are mounted in is a file system that not every runtime
+		// makes read-only as they are.
+		config.Linux.ReadonlyPaths = append(config.Linux.ReadonlyPaths, "/sys/fs/cgroup")
+	} else {
 		config.Linux.MaskedPaths = append(config.Linux.MaskedPaths, "/sys/fs/cgroup") // those of the machine
 	}
-	config.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 	config.Linux.Seccomp, err = seccompProfile(compat)
 	return config, err
 }

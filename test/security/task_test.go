@@ -59,7 +59,8 @@ refused hostname evil
 refused date -s 2000-01-01`,
 
 	"cgroup release agent": `
-refused mkdir /sys/fs/cgroup/evil /sys/fs/cgroup/memory/evil
+refused mkdir /sys/fs/cgroup/evil
+refused mkdir /sys/fs/cgroup/memory/evil
 refused mount -t cgroup -o memory none /mnt
 refused mount -t cgroup2 none /mnt
 refused unshare -UrmC sh -c 'mount -t cgroup -o rdma none /mnt && echo /evil >/mnt/release_agent'
@@ -91,7 +92,9 @@ for process in $$ 1; do
     esac
   done
 done
-refused cat /proc/1/mem /proc/1/environ`,
+refused cat /proc/1/environ
+refused sh -c 'exec 3</proc/1/mem'
+refused readlink /proc/1/fd/0`,
 
 	"sockets": `
 for path in $SOCKET $DATA /run/midge /var/lib/midge; do
@@ -104,7 +107,7 @@ exit 0`,
 	"other containers": `
 refused kill -0 $VICTIM
 refused cat /proc/$VICTIM/environ
-refused grep -ls "$MARK" $(ls -d /proc/[0-9]*/cmdline | grep -v "/$$/")
+refused grep -qs "$MARK" $(ls -d /proc/[0-9]*/cmdline | grep -v "/$$/")
 # ptrace(PTRACE_ATTACH, ...), which can be had of a process of one's own.
 attach() { perl -e 'exit(syscall(101, 16, $ARGV[0] + 0, 0, 0) == 0 ? 0 : 1)' $1; }
 sleep 100 & own=$!
