@@ -229,6 +229,9 @@ func TestKubernetesDeployment(t *testing.T) {
 		}
 		return nil
 	})
+	if backup := d.kubectl("exec", "deployment/midge-server", "--", "/midge-server", "backup", "-"); !strings.Contains(backup, "midge.db") {
+		t.Errorf("the backup has %d bytes, and not the database", len(backup))
+	}
 	stop()
 	d.upgrade("registry.example.com/midge", "2", "http://"+d.service())
 	second, _ := d.awaitServer()
