@@ -41,9 +41,9 @@ func (e *NoWorkerError) Error() string {
 		asked += fmt.Sprintf(", version: '%s'", e.Version)
 	}
 	if len(e.There) == 0 {
-		return fmt.Sprintf("no workers satisfying: %s; there are none that the team %q may use", asked, e.Request.Team)
+		return fmt.Sprintf("no workers satisfying: %s; there are none that the team %q may use: ask who runs the server for one", asked, e.Request.Team)
 	}
-	return fmt.Sprintf("no workers satisfying: %s; there is %s", asked, strings.Join(e.There, ", "))
+	return fmt.Sprintf("no workers satisfying: %s; there is %s: ask for a platform and tags that one of these has", asked, strings.Join(e.There, ", "))
 }
 
 func describeWorker(platform string, tags []string) string {

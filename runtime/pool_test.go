@@ -69,16 +69,16 @@ func TestPoolSelectsWhatFits(t *testing.T) {
 		{runtime.WorkerRequest{Platform: "linux", Team: "owners", Tags: []string{"gpu"}}, "own-gpu"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "owners", Tags: []string{"big"}}, "gpu"},
 		{runtime.WorkerRequest{Platform: "windows", Team: "main"},
-			"no workers satisfying: platform 'windows', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux', tag 'arm')"},
+			"no workers satisfying: platform 'windows', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux', tag 'arm'): ask for a platform and tags that one of these has"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "main", Tags: []string{"gpu", "small"}},
-			"no workers satisfying: platform 'linux', tag 'gpu', tag 'small', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux', tag 'arm')"},
+			"no workers satisfying: platform 'linux', tag 'gpu', tag 'small', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux', tag 'arm'): ask for a platform and tags that one of these has"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "parts"}, "parts"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "parts", Tags: []string{"gpu"}}, "parts"},
 		{runtime.WorkerRequest{Platform: "linux", Team: "parts", Tags: []string{"gpu", "arm"}}, "no workers satisfying: platform 'linux', tag 'gpu', tag 'arm'"},
 		{runtime.WorkerRequest{Platform: "linux/arm64", Team: "main", Tags: []string{"arm"}}, "arm"},
 		{runtime.WorkerRequest{Platform: "linux/s390x", Team: "main", Tags: []string{"gpu"}}, "gpu"},
 		{runtime.WorkerRequest{Platform: "linux/amd64", Team: "main", Tags: []string{"arm"}},
-			"no workers satisfying: platform 'linux/amd64', tag 'arm', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux/arm64', tag 'arm')"},
+			"no workers satisfying: platform 'linux/amd64', tag 'arm', version: '3.0'; there is plain (platform 'linux'), gpu (platform 'linux', tag 'gpu', tag 'big'), mac (platform 'darwin'), arm (platform 'linux/arm64', tag 'arm'): ask for a platform and tags that one of these has"},
 		{runtime.WorkerRequest{Platform: "darwin", Team: "main", Tags: []string{"gpu"}}, "no workers satisfying: platform 'darwin', tag 'gpu'"},
 	} {
 		claim, err := pool.Select(t.Context(), test.request, mustNotWait(t))
@@ -99,7 +99,7 @@ func TestPoolSelectsWhatFits(t *testing.T) {
 func TestPoolWithoutWorkers(t *testing.T) {
 	pool, _ := newPool(t, nil, runtimetest.Config{Team: "others"})
 	_, err := pool.Select(t.Context(), linux, mustNotWait(t))
-	const want = `no workers satisfying: platform 'linux', version: '3.0'; there are none that the team "main" may use`
+	const want = `no workers satisfying: platform 'linux', version: '3.0'; there are none that the team "main" may use: ask who runs the server for one`
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %v, want %s", err, want)
 	}

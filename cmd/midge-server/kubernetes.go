@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 
@@ -47,8 +48,12 @@ func (w *workerSettings) openCluster(ctx context.Context, gate *kubernetes.Gate,
 	options := w.kubernetes.Options
 	options.Name, options.Tags, options.Team, options.MaxActiveTasks = w.name, w.tags, w.team, w.maxActiveTasks
 	options.Gate, options.Log = gate, log
-	if url := w.kubernetes.artifactsURL; url != "" {
-		options.ArtifactsURL = strings.TrimSuffix(url, "/") + server.PodArtifactsPath
+	if text := w.kubernetes.artifactsURL; text != "" {
+		parsed, err := url.Parse(text)
+		if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
+			return nil, nil, fmt.Errorf("pod-artifacts-url is %q: it should be http://HOST or https://HOST", text)
+		}
+		options.ArtifactsURL = strings.TrimSuffix(text, "/") + server.PodArtifactsPath
 	}
 	if file := w.kubernetes.podTemplate; file != "" {
 		template, err := os.ReadFile(file)

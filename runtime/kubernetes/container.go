@@ -44,6 +44,10 @@ func (c *container) process(id string) runtime.Process {
 func (c *container) Run(ctx context.Context, spec runtime.ProcessSpec) (_ runtime.Process, err error) {
 	ctx, span := trace.StartSpan(ctx, "start process")
 	defer func() { span.End(err) }()
+	if spec.ID == runtime.TaskProcessID && spec.Path == "" {
+		return nil, &runtime.SpecError{Message: fmt.Sprintf(
+			"worker %q is a cluster, which does not know what an image runs of itself: say by run.path what to run", c.worker.Name())}
+	}
 	if err := c.client.Run(ctx, supervised.Spec(spec)); err != nil {
 		return nil, c.explain(err)
 	}

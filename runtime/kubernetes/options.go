@@ -89,7 +89,7 @@ func (o *Options) complete() error {
 	case o.Security != SecurityRestricted && o.Security != SecurityBaseline:
 		return fmt.Errorf("%q is no pod security: it is %s or %s", o.Security, SecurityRestricted, SecurityBaseline)
 	case o.AgentImage == "" && o.Kubeconfig != "":
-		return errors.New("there is no image with midge-agent: name it as agent-image")
+		return errors.New("no image with midge-agent is named, which every pod begins with: name one by agent-image, as deploy/kubernetes/Dockerfile makes it")
 	case o.ArtifactsURL != "" && o.Gate == nil:
 		return errors.New("there is a URL for artifacts, and nothing that serves them there")
 	case o.Deadline < time.Second:

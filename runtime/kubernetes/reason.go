@@ -163,13 +163,13 @@ func observeContainer(status corev1.ContainerStatus) (waits string, err error) {
 	message := oneLine(waiting.Message)
 	switch waiting.Reason {
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable":
-		waits := fmt.Sprintf("image %s cannot be pulled: %s", status.Image, cmp.Or(message, waiting.Reason))
+		waits := cannotPull(status, cmp.Or(message, waiting.Reason))
 		if cannotBePulled(message) {
 			return "", refusal(waits)
 		}
 		return waits, nil
 	case "InvalidImageName", "ErrImageNeverPull":
-		return "", refusal(fmt.Sprintf("image %s cannot be pulled: %s", status.Image, message))
+		return "", refusal(cannotPull(status, message))
 	case "CreateContainerConfigError":
 		if strings.Contains(message, "non-root") || strings.Contains(message, "runAsNonRoot") {
 			return "", refusal(fmt.Sprintf("image %s cannot be run by who is not root: %s", status.Image, message))
@@ -182,6 +182,15 @@ func observeContainer(status corev1.ContainerStatus) (waits string, err error) {
 		return "", refusal(fmt.Sprintf("container %s cannot be started: %s", status.Name, message))
 	}
 	return "", nil
+}
+
+// cannotPull says that a container's image cannot be pulled, and whose it is when it is not
+// the task's.
+func cannotPull(status corev1.ContainerStatus, why string) string {
+	if status.Name == agentContainer || status.Name == cacheContainer {
+		return fmt.Sprintf("image %s, which the server's agent-image names, cannot be pulled: %s", status.Image, why)
+	}
+	return fmt.Sprintf("image %s cannot be pulled: %s", status.Image, why)
 }
 
 // isBusy tells whether what a node says of a container means that it has too much to

@@ -61,7 +61,7 @@ func TestObserve(t *testing.T) {
 			pod: scheduled(func(p *corev1.Pod) {
 				p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "midge-agent:9", State: waiting("ErrImagePull", "manifest unknown")}}
 			}),
-			at: phaseInitializing, err: "image midge-agent:9 cannot be pulled: manifest unknown", spec: true,
+			at: phaseInitializing, err: "image midge-agent:9, which the server's agent-image names, cannot be pulled: manifest unknown", spec: true,
 		},
 		"pulling":  {pod: initialized(waiting("PodInitializing", "")), at: phaseStarting},
 		"starting": {pod: initialized(waiting("ContainerCreating", "")), at: phaseStarting},

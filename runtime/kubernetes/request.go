@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -77,7 +78,6 @@ func (e *noAnswerError) Unwrap() error { return e.err }
 
 // passes tells whether a request may succeed when it is made again later.
 func passes(err error) bool {
-	var network net.Error
 	var none *noAnswerError
 	switch {
 	case strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request"):
@@ -88,7 +88,7 @@ func passes(err error) bool {
 	case apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err),
 		apierrors.IsServiceUnavailable(err), apierrors.IsUnexpectedServerError(err), apierrors.IsConflict(err):
 		return true
-	case errors.As(err, &network), errors.As(err, &none):
+	case isNetwork(err), errors.As(err, &none):
 		return true
 	}
 	return apierrors.ReasonForError(err) == "" // it did not come from the API server
@@ -100,9 +100,26 @@ func explainRequest(err error) error {
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the API server does not know who asks; renew the kubeconfig's credentials: %w", err)
 	case isLackOfRight(err):
-		return fmt.Errorf("the worker lacks a right that the Role in deploy/kubernetes has: %w", err)
+		return fmt.Errorf("the worker lacks a right that the Role in deploy/kubernetes has, which is to be bound to its user: %w", err)
+	}
+	if asked := (*url.Error)(nil); errors.As(err, &asked) {
+		return fmt.Errorf("the API server at %s does not answer: %w", hostOf(asked.URL), asked.Err)
 	}
 	return err
+}
+
+// hostOf gives the host and port of a URL.
+func hostOf(text string) string {
+	if parsed, err := url.Parse(text); err == nil {
+		return parsed.Host
+	}
+	return text
+}
+
+// isNetwork tells whether a request has come to nobody who answers.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network)
 }
 
 // isLackOfRight tells whether the API server has refused a request for who has made it.

@@ -1,11 +1,13 @@
 package kubernetes
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
@@ -32,7 +34,7 @@ func checkTemplate(template []byte) error {
 	}
 	var p corev1.Pod
 	if err := yaml.UnmarshalStrict(template, &p); err != nil {
-		return fmt.Errorf("the pod template is not one: %w", err)
+		return fmt.Errorf("the pod template is not one: %s", templateFault(err))
 	}
 	if p.Kind != "" && p.Kind != "Pod" {
 		return fmt.Errorf("the pod template is not one: its kind is %s", p.Kind)
@@ -49,6 +51,13 @@ func checkTemplate(template []byte) error {
 		return fmt.Errorf("the pod template may not share the process namespace: midge-agent has to be its container's first process")
 	}
 	return nil
+}
+
+// templateFault says what is wrong with a template, without the ways in which that was
+// found out.
+func templateFault(err error) string {
+	_, fault, _ := strings.Cut(err.Error(), "JSON: ")
+	return strings.TrimPrefix(strings.TrimPrefix(cmp.Or(fault, err.Error()), "while decoding JSON: "), "json: ")
 }
 
 // withTemplate merges a template, which was checked, over a pod. The pod's own name,

@@ -11,9 +11,9 @@ func TestCheckTemplate(t *testing.T) {
 	for name, test := range map[string]struct{ template, err string }{
 		"none":             {"", ""},
 		"good":             {"spec: {nodeSelector: {disk: ssd}, containers: [{name: task, resources: {limits: {cpu: 2}}}]}", ""},
-		"no YAML":          {"spec: [", "the pod template is not one"},
+		"no YAML":          {"spec: [", "the pod template is not one: yaml: "},
 		"another kind":     {"kind: Deployment\nspec: {}", "its kind is Deployment"},
-		"unknown field":    {"spec: {nodeSelectors: {}}", `unknown field "nodeSelectors"`},
+		"unknown field":    {"spec: {nodeSelectors: {}}", `the pod template is not one: unknown field "nodeSelectors"`},
 		"a list":           {"- a", "the pod template is not one"},
 		"command":          {"spec: {containers: [{name: task, command: [sh]}]}", "may not say what the container task runs"},
 		"restarts":         {"spec: {restartPolicy: Always}", "restart policy Always"},

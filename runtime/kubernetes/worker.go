@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +103,9 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		return nil, err
 	}
 	if _, err := w.pods(ctx); err != nil {
+		if isNetwork(err) {
+			err = fmt.Errorf("%w; see that the cluster is up, and that the kubeconfig has its address", err)
+		}
 		return nil, err
 	}
 	if w.owners, err = w.findOwner(ctx); err != nil {
@@ -118,22 +122,36 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 func clusterConfig(kubeconfig string) (*rest.Config, string, error) {
 	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}
 	if kubeconfig == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
-		return nil, "", errors.New("this is no pod of a cluster: say by --kubeconfig how to reach one")
+		return nil, "", errors.New("the server is in no cluster, and no kubeconfig says how to reach one: name one")
 	}
 	from := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{})
 	config, err := from.ClientConfig()
 	if err != nil {
-		return nil, "", fmt.Errorf("find out how to reach the cluster: %w", err)
+		return nil, "", explainKubeconfig(kubeconfig, err)
 	}
 	namespace, _, err := from.Namespace()
 	if err != nil {
-		return nil, "", fmt.Errorf("find out the namespace: %w", err)
+		return nil, "", explainKubeconfig(kubeconfig, err)
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
 	// What costs the API server least.
 	config.ContentType = k8sruntime.ContentTypeProtobuf
 	config.AcceptContentTypes = k8sruntime.ContentTypeProtobuf + "," + k8sruntime.ContentTypeJSON
 	return config, namespace, nil
+}
+
+// explainKubeconfig says why the file, or the pod that this program is in, does not say
+// how to reach a cluster.
+func explainKubeconfig(file string, err error) error {
+	switch {
+	case file == "":
+		return fmt.Errorf("the server's pod does not say how to reach its cluster: %w; give it a service account, or name a kubeconfig", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no kubeconfig %s: name one that is there", file)
+	case clientcmd.IsEmptyConfig(err):
+		return fmt.Errorf("the kubeconfig %s has no cluster in it: name one by which kubectl reaches yours", file)
+	}
+	return fmt.Errorf("the kubeconfig %s does not say how to reach a cluster: %w; name one by which kubectl reaches yours", file, err)
 }
 
 // Close lets go of what the worker has open. Pods and what runs in them go on.

@@ -170,7 +170,7 @@ func TestNoWorkerFits(t *testing.T) {
 	s.start()
 	_, events := s.run(`{"id":"a","task":{"name":"one-off","tags":["big"],"config":{"platform":"linux","run":{"path":"true"}}}}`)
 	checkText(t, only(tell(t, events), "error "),
-		"a error no workers satisfying: platform 'linux', tag 'big'; there is one (platform 'linux'), two (platform 'linux', tag 'gpu')")
+		"a error no workers satisfying: platform 'linux', tag 'big'; there is one (platform 'linux'), two (platform 'linux', tag 'gpu'): ask for a platform and tags that one of these has")
 }
 
 // copiesOn counts the volumes of a worker that are copies.
