@@ -43,6 +43,9 @@ type StatusPart struct {
 	TookSeconds   float64 `json:"took_seconds"`
 	NextDue       int64   `json:"next_due"` // Unix seconds
 	FailuresInRow int     `json:"failures_in_row"`
+	// Backlog is how much waits for the part, one of its Values; nil for a part for which
+	// nothing does.
+	Backlog *float64 `json:"backlog,omitempty"`
 
 	// Values are numbers of the part's own, such as free_bytes.
 	Values map[string]float64 `json:"values,omitempty"`

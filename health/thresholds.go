@@ -120,7 +120,8 @@ func (t Threshold) describe(value float64) string {
 
 func format(value float64) string { return strconv.FormatFloat(value, 'f', -1, 64) }
 
-// number gives a number of a part: one of its own values, or one that every part has.
+// number gives a number of a part: one of its own values, or one that every part has, or
+// every part for which something waits.
 func number(part api.StatusPart, field string, now int64) (float64, bool) {
 	switch field {
 	case "took_seconds":
@@ -132,6 +133,11 @@ func number(part api.StatusPart, field string, now int64) (float64, bool) {
 			return 0, false
 		}
 		return float64(now - part.LastRun), true
+	case "backlog":
+		if part.Backlog == nil {
+			return 0, false
+		}
+		return *part.Backlog, true
 	}
 	value, ok := part.Values[field]
 	return value, ok

@@ -130,6 +130,13 @@ func (p *Pool) Select(ctx context.Context, request WorkerRequest, waiting func(r
 	return p.await(ctx, s, waiting)
 }
 
+// Waiting is how many wait for a worker.
+func (p *Pool) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
 // join gives a selection its place in the queue. The pool is locked.
 func (p *Pool) join(s *selection) {
 	later := slices.IndexFunc(p.queue, func(other *selection) bool { return other.request.Since.After(s.request.Since) })

@@ -107,11 +107,14 @@ func addFile(archive *tar.Writer, path, name string) error {
 	return nil
 }
 
-// Restore unpacks a backup into a data dir, which must not be there or be empty.
+// Restore unpacks a backup into a data dir, which must not be there or be empty. On an error
+// it is so again: no server is to be started on half of a backup.
 func Restore(backup io.Reader, dataDir string) (err error) {
-	if entries, err := os.ReadDir(dataDir); err == nil && len(entries) > 0 {
+	entries, err := os.ReadDir(dataDir)
+	if err == nil && len(entries) > 0 {
 		return fmt.Errorf("there is something in %s: restore into a directory that is empty or not there", dataDir)
 	}
+	made := errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return fmt.Errorf("make the data dir: %w", err)
 	}
@@ -119,7 +122,13 @@ func Restore(backup io.Reader, dataDir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the data dir: %w", err)
 	}
-	defer func() { err = errors.Join(err, root.Close()) }()
+	if err = unpack(root, backup); err != nil {
+		err = errors.Join(fmt.Errorf("restore the backup into %s: %w", dataDir, err), removeUnpacked(root, made))
+	}
+	return errors.Join(err, root.Close())
+}
+
+func unpack(root *os.Root, backup io.Reader) error {
 	for archive, files := tar.NewReader(backup), 0; ; files++ {
 		header, err := archive.Next()
 		if err == io.EOF && files > 0 {
@@ -128,10 +137,27 @@ func Restore(backup io.Reader, dataDir string) (err error) {
 		if err == nil {
 			err = restoreEntry(root, header, archive)
 		}
-		if err != nil {
-			return fmt.Errorf("restore the backup, which is incomplete in %s now: %w", dataDir, err)
+		switch {
+		case errors.Is(err, tar.ErrHeader):
+			return errors.New("it is no tar archive, or damaged")
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return errors.New("it ends too soon: a part of it is missing")
+		case err != nil:
+			return err
 		}
 	}
+}
+
+// removeUnpacked removes what is in a directory, and the directory if it was made.
+func removeUnpacked(root *os.Root, made bool) error {
+	if made {
+		return os.RemoveAll(root.Name())
+	}
+	entries, err := os.ReadDir(root.Name())
+	for _, entry := range entries {
+		err = errors.Join(err, root.RemoveAll(entry.Name()))
+	}
+	return err
 }
 
 func restoreEntry(root *os.Root, header *tar.Header, content io.Reader) error {

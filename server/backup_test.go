@@ -52,12 +52,20 @@ func TestBackupAndRestore(t *testing.T) {
 	if err := server.Restore(bytes.NewReader(backup), restored.DataDir); err == nil || !strings.Contains(err.Error(), "there is something in") {
 		t.Errorf("over a data dir that is in use it is restored: %v", err)
 	}
-	cut := filepath.Join(t.TempDir(), "cut")
-	if err := server.Restore(bytes.NewReader(backup[:len(backup)/2]), cut); err == nil || !strings.Contains(err.Error(), "incomplete") {
-		t.Errorf("half a backup is restored: %v", err)
-	}
-	if err := server.Restore(strings.NewReader(""), filepath.Join(cut, "none")); err == nil {
-		t.Error("an empty backup is restored")
+	for _, bad := range []struct{ name, backup, want string }{
+		{"half a backup", string(backup[:len(backup)/2]), "it ends too soon"},
+		{"an empty backup", "", "it ends too soon"},
+		{"no backup", strings.Repeat("no backup", 1000), "it is no tar archive, or damaged"},
+	} {
+		made, empty := filepath.Join(t.TempDir(), "made"), t.TempDir()
+		for _, dir := range []string{made, empty} {
+			if err := server.Restore(strings.NewReader(bad.backup), dir); err == nil || !strings.Contains(err.Error(), bad.want) {
+				t.Errorf("%s is restored: %v", bad.name, err)
+			}
+			if left, err := os.ReadDir(dir); len(left) > 0 || (err == nil) != (dir == empty) {
+				t.Errorf("of %s there is %v left in %s (%v)", bad.name, left, dir, err)
+			}
+		}
 	}
 	if info, err := os.Stat(filepath.Join(restored.DataDir, "midge.db")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the database has mode %v (%v)", info.Mode(), err)

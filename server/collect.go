@@ -88,6 +88,7 @@ func (s *Server) collectArtifacts(ctx context.Context) (partValues, error) {
 	}
 	return partValues{
 		"expired_artifacts": float64(expired),
+		"max_age_seconds":   s.config.ArtifactTTL.Seconds(),
 		"freed_bytes":       float64(collected.Freed),
 		"live_objects":      float64(collected.Live),
 		"lost_objects":      float64(collected.Lost),
@@ -136,6 +137,7 @@ func (s *Server) collectBuilds(ctx context.Context) (partValues, error) {
 		"removed_builds": float64(removed),
 		"removed_logs":   float64(logs),
 		"removed_traces": float64(traces),
+		"max_builds":     float64(s.config.KeepBuilds),
 	}, err
 }
 

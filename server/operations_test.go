@@ -24,6 +24,7 @@ func TestOperationsNameEveryPart(t *testing.T) {
 		return func(context.Context) error { return nil }, nil
 	}
 	config.CollectInterval = time.Millisecond
+	config.MinFreeSpace, config.StopFreeSpace = 1, 1
 	s := mustServe(t, config)
 	documented := documentedParts(t)
 	waitForParts(t, s)
@@ -38,6 +39,12 @@ func TestOperationsNameEveryPart(t *testing.T) {
 			continue
 		}
 		delete(documented, name)
+		if backlog := strings.Contains(row, "its backlog"); backlog != (part.Backlog != nil) {
+			t.Errorf("the part %s has the backlog %v, and that it has one docs/operations.md says: %v", name, part.Backlog, backlog)
+		}
+		if backlog := backlogs[name]; backlog != "" && !strings.Contains(row, "`"+backlog+"` (its backlog") {
+			t.Errorf("docs/operations.md does not say that %s is the backlog of the part %s", backlog, name)
+		}
 		for value := range part.Values {
 			if !strings.Contains(row, "`"+value+"`") {
 				t.Errorf("docs/operations.md does not name the value %s of the part %s", value, name)

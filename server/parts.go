@@ -52,6 +52,14 @@ const (
 	criticalFailures = 3
 )
 
+// backlogs name those values of parts that are what waits for them.
+var backlogs = map[string]string{
+	partContainerCollection: "due_containers",
+	partDatabase:            "log_bytes",
+	partEngine:              "waiting_builds",
+	partSpans:               "pending_spans",
+}
+
 // expect makes a part known that reports each period.
 func (p *parts) expect(name string, period time.Duration) {
 	p.mu.Lock()
@@ -127,6 +135,9 @@ func (p *part) status(name string, now time.Time) api.StatusPart {
 	}
 	if !p.last.IsZero() {
 		status.LastRun = p.last.Unix()
+	}
+	if backlog, ok := p.values[backlogs[name]]; ok {
+		status.Backlog = &backlog
 	}
 	status.Verdict, status.Finding = p.verdict(now)
 	return status

@@ -27,17 +27,28 @@ func (s *Server) keepRoom(ctx context.Context) {
 	if floor == 0 {
 		return
 	}
+	s.parts.expect(partDiskRoom, lateGlance)
+	stopped := 0
 	for {
-		pause := lateGlance
+		began, pause := s.parts.now(), lateGlance
 		free, _, err := space(s.dir.path)
 		switch {
 		case err != nil:
-			s.log.Error("the disk cannot be looked at", "error", err)
-		case free < floor:
-			pause = s.makeRoom(ctx, free, floor)
-		default:
+		case free >= floor:
 			pause = glance(free - floor)
+		default:
+			var made bool
+			if made, err = s.makeRoom(ctx, free, floor); made {
+				stopped, pause = stopped+1, soonGlance
+			}
 		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.log.Error("the disk's room is not looked after", "free", free, "error", err)
+		}
+		s.parts.report(partDiskRoom, began, partValues{"stopped_builds": float64(stopped), "stop_free_bytes": floor}, err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -51,16 +62,16 @@ func glance(room float64) time.Duration {
 	return time.Duration(min(max(room/fillRate*float64(time.Second), float64(soonGlance)), float64(lateGlance)))
 }
 
-// makeRoom stops the build that takes the most, and gives when to look again.
-func (s *Server) makeRoom(ctx context.Context, free, floor float64) time.Duration {
-	stopped, err := s.engine.MakeRoom(ctx, func(used uint64) string {
-		return fmt.Sprintf("the build was stopped because the server's disk is nearly full: %.0f MB were free, less than stop-free-space (%.0f MB), and its containers had the most, %.0f MB, which are removed; have it write less, or give the data dir a larger disk", free/megabyte, floor/megabyte, float64(used)/megabyte)
-	})
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("no room could be made on a disk that is nearly full", "free", free, "error", err)
+// makeRoom stops the build that takes the most, and says whether there was one.
+func (s *Server) makeRoom(ctx context.Context, free, floor float64) (bool, error) {
+	stopped, err := s.engine.MakeRoom(ctx, func(used uint64) string { return whyStopped(free, floor, used) })
+	if err != nil {
+		err = fmt.Errorf("make room on a disk that is nearly full: %w", err)
 	}
-	if stopped {
-		return soonGlance
-	}
-	return lateGlance
+	return stopped, err
+}
+
+// whyStopped is what a build is told that was stopped because it takes the most.
+func whyStopped(free, floor float64, used uint64) string {
+	return fmt.Sprintf("the build was stopped because the server's disk is nearly full: %.0f MB were free, less than stop-free-space (%.0f MB), and its containers had the most, %.0f MB, which are removed; have it write less, or give the data dir a larger disk", free/megabyte, floor/megabyte, float64(used)/megabyte)
 }

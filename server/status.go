@@ -22,6 +22,7 @@ const (
 	partContainerCollection = "container collection"
 	partDatabase            = "database"
 	partDisk                = "disk"
+	partDiskRoom            = "disk room"
 	partEngine              = "engine"
 	partEventLogs           = "event logs"
 	partLeftoverCollection  = "leftover collection"
@@ -115,7 +116,7 @@ func (s *Server) watchParts() {
 	watch(partEngine, func(context.Context) (partValues, error) {
 		active, waiting := s.engine.Load()
 		return partValues{"active_builds": float64(active), "waiting_builds": float64(waiting),
-			"max_active_builds": float64(s.config.MaxActiveBuilds)}, nil
+			"waiting_tasks": float64(s.pool.Waiting()), "max_active_builds": float64(s.config.MaxActiveBuilds)}, nil
 	})
 	watch(partSessions, func(context.Context) (partValues, error) {
 		return partValues{"sessions": float64(len(s.sessions.List()))}, nil

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -55,6 +57,9 @@ func incomplete(err error) error {
 	if err == nil {
 		return nil
 	}
+	if written := (*fs.PathError)(nil); errors.As(err, &written) {
+		return fmt.Errorf("write the backup: %w", err)
+	}
 	return fmt.Errorf("the backup is incomplete; see the server's log: %w", err)
 }
 
@@ -72,6 +77,9 @@ func askForBackup(ctx context.Context, socket string) (io.ReadCloser, error) {
 	}
 	response, err := client.Do(request)
 	if err != nil {
+		if sent := (*url.Error)(nil); errors.As(err, &sent) {
+			err = sent.Err // which socket it was is said
+		}
 		return nil, fmt.Errorf("there is no server at the socket %s: start it, or name another with --socket: %w", socket, err)
 	}
 	if response.StatusCode == http.StatusOK {
