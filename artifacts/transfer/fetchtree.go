@@ -23,11 +23,21 @@ import (
 // as the trees of users may be that deep.
 const maxPath = 8 * artifacts.MaxPath
 
+// Bounds of what a tree makes us remember, whatever a server says: of the names in it, and
+// of its directories, which may be few objects that name each other often.
+const (
+	maxTreeBytes   = 128 << 20 // of tree and list objects: about two million files
+	maxEntries     = 1 << 22
+	maxDirectories = 1 << 19
+)
+
 // fetchedTree is the tree that is to be in the directory.
 type fetchedTree struct {
 	top    *node
 	lists  map[artifacts.Digest][]artifacts.Chunk
 	memory *treeMemory
+
+	entries, directories int // that are known
 }
 
 // node is a directory of it.
@@ -111,6 +121,7 @@ type treeMemory struct {
 	old     map[artifacts.Key][]byte
 	current map[artifacts.Key][]byte
 	changed bool
+	added   int // bytes of the records that were added
 }
 
 // openTreeMemory loads the objects of the tree that was fetched last into dir.
@@ -150,9 +161,13 @@ func (m *treeMemory) get(key artifacts.Key) ([]byte, bool) {
 	return record, ok
 }
 
-func (m *treeMemory) add(key artifacts.Key, record []byte) {
+func (m *treeMemory) add(key artifacts.Key, record []byte) error {
+	if m.added += len(record); m.added > maxTreeBytes {
+		return fmt.Errorf("the tree is too large to be fetched: the names in it take more than %d MiB", maxTreeBytes>>20)
+	}
 	m.current[key] = slices.Clone(record)
 	m.changed = true
+	return nil
 }
 
 // save remembers the objects of the tree, as a pack.
@@ -332,10 +347,16 @@ func (t *fetchedTree) expand(n *node) ([]*node, error) {
 		return nil, err
 	}
 	n.entries = slices.Concat(parts...)
+	if t.entries += len(n.entries); t.entries > maxEntries {
+		return nil, fmt.Errorf("the tree is too large to be fetched: it has more than %d names", maxEntries)
+	}
 	var children []*node
 	for _, e := range n.entries {
 		if e.Type != artifacts.TypeDirectory {
 			continue
+		}
+		if t.directories++; t.directories > maxDirectories {
+			return nil, fmt.Errorf("the tree is too large to be fetched: it has more than %d directories", maxDirectories)
 		}
 		child := &node{path: n.join(e.Name), entry: e}
 		if len(child.path) > maxPath {
@@ -361,10 +382,10 @@ func (f *fetcher) fetchObjects(ctx context.Context, t *fetchedTree, keys []artif
 	}
 	for batch := range slices.Chunk(keys, keyBatch) {
 		err := f.get(ctx, batch, query, func(key artifacts.Key, record []byte) error {
-			if key.Kind != artifacts.KindContent {
-				t.memory.add(key, record)
+			if key.Kind == artifacts.KindContent {
+				return nil
 			}
-			return nil
+			return t.memory.add(key, record)
 		})
 		if err != nil {
 			return err

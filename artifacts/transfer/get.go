@@ -16,19 +16,24 @@ import (
 // keys asks for. When the connection breaks it asks for those that have not come.
 func (f *fetcher) get(ctx context.Context, keys []artifacts.Key, query url.Values, do func(key artifacts.Key, record []byte) error) error {
 	missing := make(map[artifacts.Key]struct{}, len(keys))
+	var asked []artifacts.Key // each once, in their order
 	for _, key := range keys {
+		if _, ok := missing[key]; ok {
+			continue
+		}
 		found, err := f.getKept(key, do)
 		if err != nil {
 			return err
 		}
 		if !found {
 			missing[key] = struct{}{}
+			asked = append(asked, key)
 		}
 	}
 	attempt := 1
 	for len(missing) > 0 {
 		before := len(missing)
-		err := f.getOnce(ctx, keys, missing, query, do)
+		err := f.getOnce(ctx, asked, missing, query, do)
 		if err == nil && len(missing) > 0 {
 			for key := range missing {
 				return notSent(key)
@@ -86,8 +91,16 @@ func (f *fetcher) getOnce(ctx context.Context, keys []artifacts.Key, missing map
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	counted := &countingReader{r: response.Body}
 	defer func() { atomic.AddInt64(&f.receipt.FetchedCompressed, counted.n) }()
+	unasked := 0 // bytes in a row
 	err = eachObject(counted, func(key artifacts.Key, record []byte) error {
-		if _, ok := missing[key]; !ok && query == nil {
+		_, asked := missing[key]
+		if unasked += len(record); asked {
+			unasked = 0
+		}
+		if !asked && query == nil {
+			if unasked > maxUnasked {
+				return &localError{errors.New("the server sends what it was not asked for, and nothing else")}
+			}
 			return nil
 		}
 		delete(missing, key)
@@ -104,6 +117,10 @@ func (f *fetcher) getOnce(ctx context.Context, keys []artifacts.Key, missing map
 	}
 	return err
 }
+
+// maxUnasked is how many bytes may come, one behind the other, that nobody has asked for:
+// more than the rest of one frame and the beginning of the next.
+const maxUnasked = 64 << 20
 
 // countingReader counts what is read.
 type countingReader struct {
