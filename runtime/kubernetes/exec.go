@@ -7,17 +7,24 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/transport/spdy"
 	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
+	httpstreamspdy "k8s.io/streaming/pkg/httpstream/spdy"
 
 	"midge/agent/pod"
 )
@@ -93,12 +100,13 @@ func (w *Worker) whyUnreachable(ctx context.Context, handle, name string, err er
 // exec runs a command in a pod's container, and gives its standard input and output as a
 // connection once it has greeted.
 func (w *Worker) exec(ctx context.Context, name, container string, command []string) (net.Conn, error) {
-	executor, err := w.executor(name, container, command)
-	if err != nil {
-		return nil, err
-	}
 	// The stream outlives who asked for it.
 	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	executor, err := w.executor(streaming, name, container, command)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
 	if by, ok := ctx.Deadline(); ok {
 		streaming = handshake{streaming, by}
 	}
@@ -144,8 +152,8 @@ type handshake struct {
 func (h handshake) Deadline() (time.Time, bool) { return h.by, true }
 
 // executor gives what runs a command in a pod's container: over a websocket, or over SPDY where
-// something between does not let that pass.
-func (w *Worker) executor(name, container string, command []string) (remotecommand.Executor, error) {
+// something between does not let that pass. What it has open ends with ctx.
+func (w *Worker) executor(ctx context.Context, name, container string, command []string) (remotecommand.Executor, error) {
 	url := w.client.RESTClient().Post().Resource("pods").Namespace(w.options.Namespace).Name(name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{
 			Container: container,
@@ -158,14 +166,49 @@ func (w *Worker) executor(name, container string, command []string) (remotecomma
 	if err != nil {
 		return nil, err
 	}
-	spdy, err := remotecommand.NewSPDYExecutor(w.config, "POST", url)
+	overSPDY, err := spdyExecutor(ctx, w.config, url)
 	if err != nil {
 		return nil, err
 	}
-	return remotecommand.NewFallbackExecutor(websocket, spdy, func(err error) bool {
+	return remotecommand.NewFallbackExecutor(websocket, overSPDY, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 }
+
+// spdyExecutor gives what runs a command over SPDY. Whoever waits there for the answer to
+// the first request does so without a context: the connection is shut when ctx ends.
+func spdyExecutor(ctx context.Context, config *rest.Config, url *url.URL) (remotecommand.Executor, error) {
+	encryption, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, err
+	}
+	proxy := http.ProxyFromEnvironment
+	if config.Proxy != nil {
+		proxy = config.Proxy
+	}
+	connection, err := httpstreamspdy.NewRoundTripperWithConfig(httpstreamspdy.RoundTripperConfig{
+		TLS: encryption, Proxier: proxy, PingPeriod: spdyPing,
+	})
+	if err != nil {
+		return nil, err
+	}
+	connection.Dialer = &net.Dialer{Control: func(_, _ string, conn syscall.RawConn) error {
+		context.AfterFunc(ctx, func() {
+			// One that was closed needs no more.
+			_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+		})
+		return nil
+	}}
+	transport, err := rest.HTTPWrappersForConfig(config, connection)
+	if err != nil {
+		return nil, err
+	}
+	return remotecommand.NewSPDYExecutorForTransports(transport, spdy.NewUpgraderForStreaming(connection), http.MethodPost, url)
+}
+
+// spdyPing is how often something is sent over SPDY, so that nothing between takes the
+// connection for idle.
+const spdyPing = 5 * time.Second
 
 // An execConn is a command's standard input and output as a connection.
 type execConn struct {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -51,6 +52,10 @@ func TestExplainRequest(t *testing.T) {
 		"nobody there": {
 			&url.Error{Op: "Get", URL: "https://10.0.0.1:6443/api/v1/pods?labelSelector=a", Err: syscall.ECONNREFUSED},
 			"the API server at 10.0.0.1:6443 does not answer: connection refused",
+		},
+		"no answer": {
+			&noAnswerError{after: time.Second, err: &url.Error{Op: "Get", URL: "https://10.0.0.1:6443/api", Err: context.DeadlineExceeded}},
+			"the API server has not answered within 1s",
 		},
 		"no right": {
 			apierrors.NewForbidden(pods, "p", errors.New(`User "x" cannot create resource "pods"`)),

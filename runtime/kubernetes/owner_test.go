@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"midge/runtime/kubernetes"
 )
@@ -75,7 +76,7 @@ func TestOwners(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	options := newOptions(t)
-	options.Deadline = 20 * time.Second
+	options.Deadline = time.Hour
 	worker := newWorker(t, options)
 	container, err := worker.FindOrCreateContainer(t.Context(), newSpec("deadline"))
 	if err != nil {
@@ -83,7 +84,15 @@ func TestDeadline(t *testing.T) {
 	}
 	await(t, begin(t, container, "task", "trap '' TERM; echo begun; while :; do sleep 1; done"), "begun")
 	worker.Close()
-	p := awaitPod(t, podOf(t, options, "deadline"), func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	p := podOf(t, options, "deadline")
+	if deadline := p.Spec.ActiveDeadlineSeconds; deadline == nil || *deadline != 3600 {
+		t.Errorf("the pod's deadline is %v", deadline)
+	}
+	// The hour is over.
+	if _, err := admin(t).Pods(p.Namespace).Patch(t.Context(), p.Name, types.MergePatchType, []byte(`{"spec":{"activeDeadlineSeconds":1}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p = awaitPod(t, p, func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
 	for _, status := range p.Status.ContainerStatuses {
 		if status.State.Terminated == nil {
 			t.Errorf("the container is not at its end: %+v", status.State)

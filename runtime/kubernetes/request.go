@@ -102,7 +102,8 @@ func explainRequest(err error) error {
 	case isLackOfRight(err):
 		return fmt.Errorf("the worker lacks a right that the Role in deploy/kubernetes has, which is to be bound to its user: %w", err)
 	}
-	if asked := (*url.Error)(nil); errors.As(err, &asked) {
+	none := (*noAnswerError)(nil)
+	if asked := (*url.Error)(nil); errors.As(err, &asked) && !errors.As(err, &none) {
 		return fmt.Errorf("the API server at %s does not answer: %w", hostOf(asked.URL), asked.Err)
 	}
 	return err

@@ -64,7 +64,7 @@ var outputTests = map[string]func(*suite, *testing.T){
 		equal(t, "the length", len(readAll(t, process, 0)), len("one\ntwo\nthree\n"))
 	},
 	"LargeAndBinary": func(s *suite, t *testing.T) {
-		const size = 20 << 20
+		const size = 8 << 20
 		volume := s.volume(t)
 		contents := randomBytes(size)
 		check(t, volume.StreamIn(testContext(t), ".", tarOf(t, tarFile("random", 0o644, string(contents)))))
@@ -164,12 +164,12 @@ var outputTests = map[string]func(*suite, *testing.T){
 	},
 	"ScrollbackKeepsAtLeastSoMuch": func(s *suite, t *testing.T) {
 		const scrollback = 256 << 10
-		spec := script("scrollback", "yes | head -c 8388608; echo; echo end")
+		spec := script("scrollback", "yes | head -c 4194304; echo; echo end")
 		spec.Scrollback = scrollback
 		process := start(t, s.common(t), spec)
 		done := process.wait(t)
 		// The reader that follows from the start has missed nothing.
-		equal(t, "the length of the output", len(done.stdout), 8388608+len("\nend\n"))
+		equal(t, "the length of the output", len(done.stdout), 4194304+len("\nend\n"))
 		reader, err := process.Output(testContext(t), 0)
 		check(t, err)
 		defer reader.Close()
@@ -181,17 +181,17 @@ var outputTests = map[string]func(*suite, *testing.T){
 		}
 	},
 	"ScrollbackHoldsTheUnread": func(s *suite, t *testing.T) {
-		spec := script("unread", "yes | head -c 4194304; echo end")
+		spec := script("unread", "yes | head -c 2097152; echo end")
 		spec.Scrollback = 1 << 10
 		process, err := s.common(t).Run(testContext(t), spec)
 		check(t, err)
 		// Nobody has read yet, whenever the first reader comes.
-		if got := follow(t, process).wait(t).stdout; len(got) != 4194304+len("end\n") {
-			t.Errorf("the first reader has got %d bytes of %d", len(got), 4194304+len("end\n"))
+		if got := follow(t, process).wait(t).stdout; len(got) != 2097152+len("end\n") {
+			t.Errorf("the first reader has got %d bytes of %d", len(got), 2097152+len("end\n"))
 		}
 	},
 	"ScrollbackKeepsWhatWasReadLast": func(s *suite, t *testing.T) {
-		const scrollback, total = 1 << 20, 16 << 20
+		const scrollback, total = 1 << 20, 8 << 20
 		spec := script("again", fmt.Sprintf("yes | head -c %d", total))
 		spec.Scrollback = scrollback
 		process, err := s.common(t).Run(testContext(t), spec)
