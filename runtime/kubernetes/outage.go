@@ -43,21 +43,22 @@ func (o *outage) change(do func()) {
 	}
 }
 
-// state gives since when the pod is not reached and why, and what is closed when either changes.
-func (o *outage) state() (since time.Time, failed error, changed <-chan struct{}) {
+// state gives since when the pod is not reached and why, and what is closed when either
+// changes.
+func (o *outage) state() (since time.Time, changed <-chan struct{}, failed error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.changed == nil {
 		o.changed = make(chan struct{})
 	}
-	return o.since, o.failed, o.changed
+	return o.since, o.changed, o.failed
 }
 
 // tell tells of an outage that lasts, once, and when it is over.
 func (o *outage) tell(ctx context.Context, name string, tell func(line string)) {
 	var told time.Time // since when the outage is that was told of
 	for {
-		since, failed, changed := o.state()
+		since, changed, failed := o.state()
 		var due <-chan time.Time
 		switch {
 		case since.IsZero() && !told.IsZero():
