@@ -28,6 +28,7 @@ var benchmarks = []benchmark{
 	{"execute", benchExecute},
 	{"log", benchLog},
 	{"load", benchLoad},
+	{"others", benchOthers},
 	{"trace", benchTrace},
 	{"sampling", benchSampling},
 	{"hijack", benchHijack},
