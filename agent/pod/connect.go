@@ -43,11 +43,16 @@ func dialFirst(ctx context.Context, socket string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var dialer net.Dialer
+	var absent error
 	for {
 		conn, err := dialer.DialContext(ctx, "unix", socket)
+		if absent != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+			return nil, absent // which says more than that the time is over
+		}
 		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
 			return conn, err
 		}
+		absent = err
 		select {
 		case <-ctx.Done():
 			return nil, err

@@ -89,6 +89,7 @@ func TestRefuses(t *testing.T) {
 		"pod-install where nothing":   {[]string{"pod-install", missing, "1"}, []string{missing, "no such file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // one waits for a pod that is being started
 			cmd := program(t, test.args...)
 			cmd.Stdin = strings.NewReader("garbage\n")
 			// Where a supervisor is to say how it went.
