@@ -33,6 +33,10 @@ const (
 	maxTotals = 1 << 62
 )
 
+// MaxNames is how many names there may be in all of a tree that is made into a directory:
+// a few objects that name each other often enough would else fill any disk.
+const MaxNames = 1 << 22
+
 // Entry is one name in a directory.
 type Entry struct {
 	Name string // any bytes but '/' and NUL; not "", "." or ".."

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,8 @@ type maker struct {
 	top   int // descriptor of the directory that is made
 
 	free chan struct{} // a token for each goroutine that may be started
+
+	names atomic.Int64 // that were made, or are about to be
 
 	mu     sync.Mutex
 	linked []linkedDir
@@ -91,6 +94,9 @@ func (m *maker) fill(ctx context.Context, fd int, path string, entry artifacts.E
 	entries, err := m.store.entries(entry.Content.Digest)
 	if err != nil {
 		return 0, err
+	}
+	if m.names.Add(int64(len(entries))) > m.store.maxNames {
+		return 0, fmt.Errorf("it has more than %d names", m.store.maxNames)
 	}
 	var inside sync.WaitGroup
 	var failed firstError

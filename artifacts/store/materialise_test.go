@@ -1,15 +1,20 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"midge/artifacts"
 )
 
 func inodes(t testing.TB, dir string) map[string]uint64 {
@@ -187,6 +192,35 @@ func TestDamagedPackIsFound(t *testing.T) {
 		must(t, err)
 		if len(v.Problems) == 0 {
 			t.Errorf("a pack that is damaged at %v is not found", at)
+		}
+	}
+}
+
+// A tree of a few objects can have more directories than a disk has room for.
+func TestMaterialiseOfTooManyNames(t *testing.T) {
+	s := open(t, Options{})
+	s.maxNames = 1000
+	objects := []pair{tree()}
+	for range 40 {
+		d := artifacts.Entry{Name: "a", Type: artifacts.TypeDirectory, Content: objects[len(objects)-1].key}
+		e := d
+		e.Name = "b"
+		objects = append(objects, tree(d, e))
+	}
+	root := objects[len(objects)-1].key.Digest
+	must(t, s.Receive(t.Context(), mainTeam, root, bytes.NewReader(packOf(objects...))))
+	whole, _, err := s.Missing(t.Context(), mainTeam, root)
+	if err != nil || whole == nil {
+		t.Fatalf("%v, %v", whole, err)
+	}
+	if _, _, err := s.Materialise(t.Context(), root.String()); err == nil || !strings.Contains(err.Error(), "more than 1000 names") {
+		t.Errorf("got %v", err)
+	}
+	for _, pattern := range []string{treesDir + "/*", temporaryDir + "/*"} {
+		left, err := filepath.Glob(filepath.Join(s.dir, pattern))
+		left = slices.DeleteFunc(left, func(path string) bool { return filepath.Base(path) == "boot" })
+		if err != nil || len(left) > 0 {
+			t.Errorf("there is %v, %v", left, err)
 		}
 	}
 }

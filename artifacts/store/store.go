@@ -80,6 +80,9 @@ type Store struct {
 	uploads    uploads
 	unreadable unreadable
 
+	// maxNames is artifacts.MaxNames, but for tests.
+	maxNames int64
+
 	// background is what goes on when nobody waits for it; Close does.
 	background sync.WaitGroup
 }
@@ -113,6 +116,8 @@ func Open(dir string, options Options) (*Store, error) {
 		teams:   make(map[string]*team),
 		nextID:  1,
 		keepers: make(map[*keeper]struct{}),
+
+		maxNames: artifacts.MaxNames,
 	}
 	s.leases.init(options.Grace)
 	s.frames.init(frameCacheBytes)

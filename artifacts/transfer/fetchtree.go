@@ -23,11 +23,10 @@ import (
 // as the trees of users may be that deep.
 const maxPath = 8 * artifacts.MaxPath
 
-// Bounds of what a tree makes us remember, whatever a server says: of the names in it, and
-// of its directories, which may be few objects that name each other often.
+// Bounds of what a tree makes us remember, besides the number of its names, whatever a
+// server says.
 const (
 	maxTreeBytes   = 128 << 20 // of tree and list objects: about two million files
-	maxEntries     = 1 << 22
 	maxDirectories = 1 << 19
 )
 
@@ -347,8 +346,8 @@ func (t *fetchedTree) expand(n *node) ([]*node, error) {
 		return nil, err
 	}
 	n.entries = slices.Concat(parts...)
-	if t.entries += len(n.entries); t.entries > maxEntries {
-		return nil, fmt.Errorf("the tree is too large to be fetched: it has more than %d names", maxEntries)
+	if t.entries += len(n.entries); t.entries > artifacts.MaxNames {
+		return nil, fmt.Errorf("the tree is too large to be fetched: it has more than %d names", artifacts.MaxNames)
 	}
 	var children []*node
 	for _, e := range n.entries {
