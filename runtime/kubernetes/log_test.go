@@ -47,6 +47,8 @@ func outputFrom(t *testing.T, process runtime.Process, from int64) (string, erro
 // awaitLogged waits until the kubelet has logged a line of a task's container that has a text.
 func awaitLogged(t *testing.T, p *corev1.Pod, text string) {
 	t.Helper()
+	// Commands run in a pod before its node has told the API server that it has started.
+	awaitPod(t, p, func(p *corev1.Pod) bool { return p.Status.Phase != corev1.PodPending })
 	stream, err := admin(t).Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{Container: "task", Follow: true}).Stream(t.Context())
 	if err != nil {
 		t.Fatal(err)

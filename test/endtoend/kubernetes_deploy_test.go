@@ -205,10 +205,7 @@ func TestKubernetesDeployment(t *testing.T) {
 		d.remove()
 	})
 
-	d.kubectl("apply", "-f", filepath.Join(deployment, "namespace.yaml"))
-	d.kubectl("create", "serviceaccount", "default") // which no controller makes here
-	d.kubectl("create", "secret", "generic", "midge-users", "--from-literal=users=ann:secret")
-	d.kubectl("apply", "-k", deployment)
+	d.install()
 	first, stop := d.awaitServer()
 	d.midge("login", "-t", "cluster", "-c", "http://"+d.service(), "-u", "ann", "-p", "secret").want(t, 0)
 	d.midge("workers").want(t, 0, "cluster", "running")
@@ -217,40 +214,57 @@ func TestKubernetesDeployment(t *testing.T) {
 	d.midge("execute", "-c", d.script("failing", "id -u > file; exit 3", "")).want(t, 3)
 	d.midge("hijack", "--", "cat", "file").want(t, 0, "1000\n")
 	// There are no names here.
-	const unreachable = "a pod does not reach the server by the URL for artifacts"
 	if log := d.kubectl("logs", first); !strings.Contains(log, unreachable) {
 		t.Errorf("the server says\n%s", log)
 	}
+	d.checkUpgrade(first, stop)
 
-	d.midge("execute", "--background", "-c", d.script("long", "n=0; while [ ! -e open ]; do echo $n; n=$((n+1)); sleep 0.01; done; echo end; exit 5", "")).want(t, 0)
-	eventually(t, "the task runs", func() error {
+	// What was made goes with the server's data, the containers of failed tasks too.
+	d.kubectl("delete", "deployment/midge-server", "persistentvolumeclaim/midge-data", "--timeout", patience.String())
+	d.kubectl("wait", "--for=delete", "pods", "--all", "--timeout", patience.String())
+}
+
+// unreachable is what a server says whose URL for artifacts pods do not reach.
+const unreachable = "a pod does not reach the server by the URL for artifacts"
+
+// install does what docs/kubernetes.md says.
+func (d *deployed) install() {
+	d.t.Helper()
+	d.kubectl("apply", "-f", filepath.Join(deployment, "namespace.yaml"))
+	d.kubectl("create", "serviceaccount", "default") // which no controller makes here
+	d.kubectl("create", "secret", "generic", "midge-users", "--from-literal=users=ann:secret")
+	d.kubectl("apply", "-k", deployment)
+}
+
+// checkUpgrade upgrades the server while a task writes. The service leads to the first
+// pod until leave is called.
+func (d *deployed) checkUpgrade(first string, leave func()) {
+	d.t.Helper()
+	d.midge("execute", "--background", "-c", d.script("long", "n=0; while [ ! -e open ]; do echo $n; n=$((n+1)); sleep 0.01; done; echo end; exit 5", "")).want(d.t, 0)
+	eventually(d.t, "the task runs", func() error {
 		if r := d.midge("hijack", "-b", "3", "--", "true"); r.status != 0 {
 			return errors.New(r.stderr)
 		}
 		return nil
 	})
 	if backup := d.kubectl("exec", "deployment/midge-server", "--", "/midge-server", "backup", "-"); !strings.Contains(backup, "midge.db") {
-		t.Errorf("the backup has %d bytes, and not the database", len(backup))
+		d.t.Errorf("the backup has %d bytes, and not the database", len(backup))
 	}
-	stop()
+	leave()
 	d.upgrade("registry.example.com/midge", "2", "http://"+d.service())
 	second, _ := d.awaitServer()
 	if first == second {
-		t.Errorf("the pod %s is the server as before", first)
+		d.t.Errorf("the pod %s is the server as before", first)
 	}
-	d.midge("hijack", "-b", "3", "--", "touch", "open").want(t, 0)
+	d.midge("hijack", "-b", "3", "--", "touch", "open").want(d.t, 0)
 	d.wantWhole(3, 5)
 	d.exchange("two")
 	if log := d.kubectl("logs", second); strings.Contains(log, unreachable) {
-		t.Errorf("the server says\n%s", log)
+		d.t.Errorf("the server says\n%s", log)
 	}
 	if images := d.kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.initContainers[*].image}"); !strings.Contains(images, "midge:latest") || !strings.Contains(images, "registry.example.com/midge:2") {
-		t.Errorf("the images that brought midge-agent are %s", images)
+		d.t.Errorf("the images that brought midge-agent are %s", images)
 	}
-
-	// What was made goes with the server's data, the containers of failed tasks too.
-	d.kubectl("delete", "deployment/midge-server", "persistentvolumeclaim/midge-data", "--timeout", patience.String())
-	d.kubectl("wait", "--for=delete", "pods", "--all", "--timeout", patience.String())
 }
 
 // exchange executes a task that is given a text, and gives it back.
@@ -302,7 +316,7 @@ func (d *deployed) wantWhole(build, status int) {
 			d.t.Fatalf("the log has %q where %q should be", line, want)
 		}
 	}
-	if len(lines) < 2 {
+	if len(lines) < 2 || lines[len(lines)-1] != "end" {
 		d.t.Errorf("the log is %q", r.stdout)
 	}
 }
