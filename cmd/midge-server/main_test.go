@@ -115,7 +115,7 @@ func TestClusterWithoutRoot(t *testing.T) {
 	command.Path = copyOfProgram(t, dir)
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := command.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "find out how to reach the cluster") {
+	if err == nil || !strings.Contains(string(out), "there is no kubeconfig") {
 		t.Errorf("it gave %q, %v", out, err)
 	}
 }
