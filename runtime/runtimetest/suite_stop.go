@@ -40,7 +40,8 @@ var stopTests = []struct {
 	{"EndsAll", func(t *testing.T, container runtime.Container) {
 		var processes []*started
 		for i := range 5 {
-			process := start(t, container, script(fmt.Sprintf("one-%d", i), "echo ready; while :; do sleep 1000; done"))
+			// A shell that were just starting a command would end, and the command not.
+			process := start(t, container, script(fmt.Sprintf("one-%d", i), "echo ready; exec sleep 1000000"))
 			process.await(t, "ready")
 			processes = append(processes, process)
 		}
