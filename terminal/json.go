@@ -8,7 +8,8 @@ import (
 
 // JSON gives a writer of JSON documents to w. The characters that JSON lets stand in
 // strings as they are and Text leaves out, DEL, the upper control set and those that
-// reorder what is around them, it writes as escapes, which mean the same to who reads the JSON. Each Write is of whole characters, as json.Encoder's are.
+// reorder what is around them, it writes as escapes, which mean the same to who reads the
+// JSON. Each Write is of whole characters, as json.Encoder's are.
 func JSON(w io.Writer) io.Writer { return jsonWriter{w} }
 
 type jsonWriter struct{ w io.Writer }

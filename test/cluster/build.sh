@@ -3,7 +3,7 @@
 # and prints the directory that they are in. The first time takes minutes.
 set -euo pipefail
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/node" && pwd)
-sum=$(cat "$source"/*.go "$source"/pause/*.go "$source"/go.mod <(go env GOVERSION) | sha256sum | cut -c1-16)
+sum=$(cat "${BASH_SOURCE[0]}" "$source"/*.go "$source"/pause/*.go "$source"/go.{mod,sum} <(go env GOVERSION) | sha256sum | cut -c1-16)
 cache=${CLUSTER_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/midge/cluster}
 bin=$cache/$sum
 mkdir -p "$cache"

@@ -90,8 +90,8 @@ type Pool struct {
 	filled  sync.WaitGroup
 }
 
-// Open makes the bridge's rules. What the machine lacks is a *MissingError, and a bridge that is somebody else's an *InUseError.
-// Close undoes it.
+// Open makes the bridge's rules. What the machine lacks is a *MissingError, and a bridge
+// that is somebody else's an *InUseError. Close undoes it.
 func Open(ctx context.Context, options Options) (_ *Pool, err error) {
 	if err := check(options); err != nil {
 		return nil, err
