@@ -25,7 +25,7 @@ func newBackupCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write a backup of a server that runs, as a tar archive; - is stdout",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneFile,
 		RunE: func(command *cobra.Command, args []string) error {
 			fromEnv, _ := lookupEnv("MIDGE_SOCKET")
 			body, err := askForBackup(command.Context(), cmp.Or(socket, fromEnv, defaultSocket()))
@@ -90,13 +90,21 @@ func askForBackup(ctx context.Context, socket string) (io.ReadCloser, error) {
 	return nil, errors.Join(fmt.Errorf("the server gives no backup: %s: %s", response.Status, strings.TrimSpace(string(text))), err)
 }
 
+// oneFile is the Args of a command that is given a file.
+func oneFile(command *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s needs the name of one file, or -, and has %d: see %[1]s --help", command.CommandPath(), len(args))
+	}
+	return nil
+}
+
 // newRestoreCommand gives the command that makes a data dir of a backup.
 func newRestoreCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 	var dataDir string
 	command := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Unpack a backup into a data dir that is empty or not there; - is stdin",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneFile,
 		RunE: func(command *cobra.Command, args []string) error {
 			fromEnv, _ := lookupEnv("MIDGE_DATA_DIR")
 			dir := cmp.Or(dataDir, fromEnv, defaultDataDir())

@@ -188,6 +188,17 @@ func TestMistypedFlag(t *testing.T) {
 	}
 }
 
+func TestBackupWithoutAFile(t *testing.T) {
+	for _, command := range []string{"backup", "restore"} {
+		cmd := newCommand(func(string) (string, bool) { return "", false })
+		cmd.SetArgs([]string{command})
+		want := "midge-server " + command + " needs the name of one file, or -, and has 0: see midge-server " + command + " --help"
+		if err := cmd.Execute(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 func TestBadValueOfAFlag(t *testing.T) {
 	command := newCommand(func(string) (string, bool) { return "", false })
 	command.SetArgs([]string{"--build-grace", "5"})

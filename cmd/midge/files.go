@@ -24,7 +24,7 @@ in it: the container of a task that runs, has ended or is held will do.`,
 		Example: `  midge ls 12
   midge ls 12:/etc
   midge ls 12/one-off:report --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			text := ":"
 			if len(args) == 1 {
@@ -124,7 +124,7 @@ is no change; a directory that was removed stands for all that was in it. Output
 caches are not shown: midge ls lists them.`,
 		Example: `  midge diff 12
   midge diff 12 --json | jq -r '.[] | select(.change == "removed") | .path'`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			text := ""
 			if len(args) == 1 {

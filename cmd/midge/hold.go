@@ -25,7 +25,7 @@ is in a container keeps it too. What a task was given, secrets among it, stays i
 container as long, and the events of the build say who keeps it.`,
 		Example: `  midge hold 12
   midge hold 12 2h`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: arguments(1, 2),
 		RunE: func(command *cobra.Command, args []string) error {
 			duration := time.Hour
 			if len(args) == 2 {
@@ -47,7 +47,7 @@ func newReleaseCommand(p *program) *cobra.Command {
 		GroupID: groupBuilds,
 		Short:   "Let the containers of a build go that are held",
 		Example: "  midge release 12",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(command *cobra.Command, args []string) error {
 			return p.changeHold(command.Context(), args[0], func(ctx context.Context, c *client.Client, build int) ([]api.Container, error) {
 				return c.Release(ctx, build)

@@ -133,6 +133,19 @@ func noArguments(command *cobra.Command, args []string) error {
 	return nil
 }
 
+// arguments is the Args of commands that have between least and most: of another number it
+// says how the command is called.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			path := command.CommandPath()
+			return fmt.Errorf("%s cannot have %d arguments, it is: %s%s; see %[1]s --help",
+				path, len(args), path, strings.TrimPrefix(command.Use, command.Name()))
+		}
+		return nil
+	}
+}
+
 // commandWord gives the argument that stands where a command's name does, "" for none.
 func commandWord(root *cobra.Command, args []string) string {
 	for i := 0; i < len(args); i++ {
