@@ -86,7 +86,11 @@ func exchangeTrees(ctx context.Context, dir string) error {
 	if _, err := io.WriteString(os.Stdout, greeting); err != nil {
 		return err
 	}
-	e := &exchange{dir: dir, stream: streamClient(stdio{})}
+	stream, err := streamClient(ctx, stdio{})
+	if err != nil {
+		return fmt.Errorf("greet the server: %w", err)
+	}
+	e := &exchange{dir: dir, stream: stream}
 	order, err := e.order(ctx)
 	if err != nil {
 		return fmt.Errorf("ask what is to be done: %w", err)
@@ -100,8 +104,11 @@ type exchange struct {
 	stream *http.Client
 }
 
-// streamServer stands for the server at the stream's other end.
-const streamServer = "http://server"
+// The server at the stream's other end, as requests name it.
+const (
+	streamHost   = "server:80"
+	streamServer = "http://" + streamHost
+)
 
 func (e *exchange) order(ctx context.Context) (Order, error) {
 	response, err := ask(ctx, e.stream.Do, http.MethodGet, streamServer+orderPath, nil)

@@ -38,18 +38,26 @@ func exchangeIn(t *testing.T, dir string, order Order, trees ...http.Handler) (R
 	ours, theirs := net.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		e := &exchange{dir: dir, stream: streamClient(theirs)}
-		given, err := e.order(t.Context())
-		if err == nil {
-			err = e.report(t.Context(), e.follow(t.Context(), given))
-		}
-		done <- errors.Join(err, theirs.Close())
+		done <- errors.Join(followOver(t.Context(), theirs, dir), theirs.Close())
 	}()
 	report, err := Exchange(t.Context(), ours, order, trees)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	return report, err
+}
+
+func followOver(ctx context.Context, stream net.Conn, dir string) error {
+	client, err := streamClient(ctx, stream)
+	if err != nil {
+		return err
+	}
+	e := &exchange{dir: dir, stream: client}
+	given, err := e.order(ctx)
+	if err != nil {
+		return err
+	}
+	return e.report(ctx, e.follow(ctx, given))
 }
 
 func TestExchange(t *testing.T) {

@@ -15,23 +15,21 @@ import (
 // streamBuffer is how much of a request or an answer is on its way at a time.
 const streamBuffer = 4 << 20
 
-// streamClient gives a client whose requests all go over one stream.
-func streamClient(conn net.Conn) *http.Client {
+// streamClient gives a client whose requests all go over one stream, which is the
+// client's from then on. A transport would make a second connection for a request that
+// comes before the first connection is among those that it keeps.
+func streamClient(ctx context.Context, conn net.Conn) (*http.Client, error) {
 	transport := &http.Transport{
-		Protocols: new(http.Protocols),
-		HTTP2:     &http.HTTP2Config{MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: 2 * streamBuffer},
+		Protocols:   new(http.Protocols),
+		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: 2 * streamBuffer},
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}
 	transport.Protocols.SetUnencryptedHTTP2(true)
-	var once sync.Once
-	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
-		dialed := net.Conn(nil)
-		once.Do(func() { dialed = conn })
-		if dialed == nil {
-			return nil, errors.New("the stream to the server was cut")
-		}
-		return dialed, nil
+	client, err := transport.NewClientConn(ctx, "http", streamHost)
+	if err != nil {
+		return nil, err
 	}
-	return &http.Client{Transport: transport}
+	return &http.Client{Transport: client}, nil
 }
 
 // ask makes a request of a kind that is answered at once.
