@@ -10,16 +10,23 @@ import (
 
 	"midge/agent"
 	"midge/agent/pod"
+	"midge/priority"
 )
 
 func main() {
-	ctx := context.Background()
-	ok, err := pod.Main(ctx, os.Args[1:])
-	if !ok {
-		err = agent.Main(ctx, os.Args[1:])
-	}
-	if err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "midge-agent:", err)
 		os.Exit(1)
 	}
+}
+
+func run(ctx context.Context, args []string) error {
+	// What follows, a task's processes among it, is not preferred as the server is.
+	if err := priority.Reset(); err != nil {
+		return err
+	}
+	if ok, err := pod.Main(ctx, args); ok {
+		return err
+	}
+	return agent.Main(ctx, args)
 }

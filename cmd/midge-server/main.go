@@ -14,6 +14,7 @@ import (
 
 	"midge/api"
 	"midge/coredump"
+	"midge/priority"
 	"midge/runtime/runc/rootless"
 	"midge/server"
 )
@@ -80,6 +81,9 @@ func run(ctx context.Context, s *settings) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	if err := coredump.Forbid(); err != nil {
+		return err
+	}
+	if err := priority.Raise(); err != nil {
 		return err
 	}
 	config, err := s.config()

@@ -29,6 +29,9 @@ type row struct {
 	what, midge, beside, ratio, budget string
 }
 
+// allAtOnce has a server run as many builds at once as the benchmarks make.
+var allAtOnce = []string{"--max-active-builds", "200"}
+
 // newBench starts a server. args are settings of it besides the usual ones. Nothing stays
 // of a server that does not start.
 func newBench(ctx context.Context, binaries string, args ...string) (*bench, error) {
@@ -62,8 +65,9 @@ func (b *bench) startServer(ctx context.Context, args []string) error {
 	defer log.Close()
 	server := exec.Command(filepath.Join(b.binaries, "midge-server"), append([]string{
 		"--data-dir", filepath.Join(b.dir, "data"), "--listen", "127.0.0.1:0", "--socket", socket,
-		"--max-active-builds", "200", "--allow-rootfs", b.dir, "--destroy-on-exit"}, args...)...)
+		"--allow-rootfs", b.dir, "--destroy-on-exit"}, args...)...)
 	server.Stdout, server.Stderr = log, log
+	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as whatever runs services does
 	if err := server.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}

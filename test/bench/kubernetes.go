@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,8 +40,8 @@ func runKubernetes(ctx context.Context, binaries string, atOnce int) (err error)
 		return err
 	}
 	defer os.RemoveAll(filepath.Dir(template))
-	b, err := newBench(ctx, binaries, "--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", "default",
-		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--gc-grace", "1s", "--cache", "node", "--pod-template", template)
+	b, err := newBench(ctx, binaries, slices.Concat(allAtOnce, []string{"--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", "default",
+		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--gc-grace", "1s", "--cache", "node", "--pod-template", template})...)
 	if err != nil {
 		return err
 	}

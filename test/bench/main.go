@@ -64,7 +64,7 @@ func run(ctx context.Context, pattern, binaries string) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBench(ctx, binaries)
+	b, err := newBench(ctx, binaries, allAtOnce...)
 	if err != nil {
 		return err
 	}

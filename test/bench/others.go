@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -45,7 +49,7 @@ func benchOthers(ctx context.Context, b *bench) error {
 	var lost error
 	go func() {
 		defer close(over)
-		_, lost = atOnce(executes, executes, func(int) error { return b.midge(ctx, "execute", "-c", task).Run() })
+		lost = b.executeElsewhere(ctx, task, executes)
 	}()
 	keys, lists, err := b.disturbed(ctx, terminal, over)
 	<-over
@@ -61,7 +65,20 @@ func benchOthers(ctx context.Context, b *bench) error {
 			b.compare(fmt.Sprintf("%s while 200 are executed at once, p%d", row.what, percent), at(row.ours), "while nothing is", at(row.alone), "")
 		}
 	}
-	return b.midge(ctx, "release", build).Run()
+	return nil
+}
+
+// executeElsewhere executes a task n times at once in a session that is not the bench's,
+// as the clients of others are.
+func (b *bench) executeElsewhere(ctx context.Context, task string, n int) error {
+	clients := exec.CommandContext(ctx, "xargs", "-P", strconv.Itoa(n), "-I", "{}", filepath.Join(b.binaries, "midge"), "execute", "-c", task)
+	clients.Stdin = strings.NewReader(strings.Repeat("{}\n", n))
+	clients.Env = b.midge(ctx).Env
+	clients.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if out, err := clients.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 // disturbed types keys and lists builds in turn until the end, and gives how long each took,
