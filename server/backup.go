@@ -2,14 +2,18 @@ package server
 
 import (
 	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -39,15 +43,15 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-tar")
-	archive := tar.NewWriter(w)
-	err := addFile(archive, snapshot, filepath.Base(s.dir.databasePath()))
+	b := &backupWriter{archive: tar.NewWriter(w), holds: newBackupHolds()}
+	err := b.addFile(snapshot, filepath.Base(s.dir.databasePath()))
 	for _, dir := range backupDirs {
 		if err == nil {
-			err = addDir(archive, s.dir.path, dir)
+			err = b.addDir(s.dir.path, dir)
 		}
 	}
 	if err == nil {
-		err = archive.Close()
+		err = b.close()
 	}
 	if err != nil {
 		if r.Context().Err() == nil {
@@ -58,8 +62,62 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// backupEndName is the name of the last entry of a backup, which tells what the others are.
+// None of the data dir has it.
+const backupEndName = "backup.json"
+
+// backupEnd is the content of the last entry.
+type backupEnd struct {
+	Entries int    `json:"entries"` // before it
+	SHA256  string `json:"sha256"`  // of their names, sizes and contents, in hexadecimal
+}
+
+// backupHolds is what a backup holds as far as it has been written or read.
+type backupHolds struct {
+	entries int
+	digest  hash.Hash
+}
+
+func newBackupHolds() *backupHolds { return &backupHolds{digest: sha256.New()} }
+
+// add takes in an entry. What is read of its content goes through the reader that it gives.
+func (h *backupHolds) add(header *tar.Header, content io.Reader) io.Reader {
+	h.entries++
+	fmt.Fprintf(h.digest, "%q %d\n", header.Name, header.Size)
+	return io.TeeReader(content, h.digest)
+}
+
+func (h *backupHolds) end() backupEnd {
+	return backupEnd{Entries: h.entries, SHA256: hex.EncodeToString(h.digest.Sum(nil))}
+}
+
+// backupWriter writes a backup.
+type backupWriter struct {
+	archive *tar.Writer
+	holds   *backupHolds
+}
+
+// add adds an entry with its content.
+func (b *backupWriter) add(header *tar.Header, content io.Reader) error {
+	if err := b.archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := io.Copy(b.archive, b.holds.add(header, content))
+	return err
+}
+
+// close writes the end, without which a backup is none.
+func (b *backupWriter) close() error {
+	end, err := json.Marshal(b.holds.end())
+	if err != nil {
+		return err
+	}
+	header := &tar.Header{Name: backupEndName, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(end))}
+	return errors.Join(b.add(header, bytes.NewReader(end)), b.archive.Close())
+}
+
 // addDir adds a directory below top and all in it.
-func addDir(archive *tar.Writer, top, dir string) error {
+func (b *backupWriter) addDir(top, dir string) error {
 	return filepath.WalkDir(filepath.Join(top, dir), func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was not there, or is a temporary file that has gone
@@ -75,16 +133,16 @@ func addDir(archive *tar.Writer, top, dir string) error {
 		case entry.IsDir() && notInBackup[name]:
 			return filepath.SkipDir
 		case entry.IsDir():
-			return archive.WriteHeader(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: 0o700})
+			return b.add(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: 0o700}, bytes.NewReader(nil))
 		case entry.Type().IsRegular() && entry.Name() != "lock":
-			return addFile(archive, path, name)
+			return b.addFile(path, name)
 		}
 		return nil
 	})
 }
 
 // addFile adds a file as long as it is now, though it may grow meanwhile.
-func addFile(archive *tar.Writer, path, name string) error {
+func (b *backupWriter) addFile(path, name string) error {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -98,83 +156,8 @@ func addFile(archive *tar.Writer, path, name string) error {
 		return err
 	}
 	header := &tar.Header{Name: filepath.ToSlash(name), Typeflag: tar.TypeReg, Mode: 0o600, Size: info.Size(), ModTime: info.ModTime()}
-	if err := archive.WriteHeader(header); err != nil {
-		return err
-	}
-	if _, err := io.Copy(archive, io.LimitReader(file, info.Size())); err != nil {
+	if err := b.add(header, io.LimitReader(file, info.Size())); err != nil {
 		return fmt.Errorf("back up %s: %w", name, err)
 	}
 	return nil
-}
-
-// Restore unpacks a backup into a data dir, which must not be there or be empty. On an error
-// it is so again: no server is to be started on half of a backup.
-func Restore(backup io.Reader, dataDir string) (err error) {
-	entries, err := os.ReadDir(dataDir)
-	if err == nil && len(entries) > 0 {
-		return fmt.Errorf("there is something in %s: restore into a directory that is empty or not there", dataDir)
-	}
-	made := errors.Is(err, os.ErrNotExist)
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return fmt.Errorf("make the data dir: %w", err)
-	}
-	root, err := os.OpenRoot(dataDir)
-	if err != nil {
-		return fmt.Errorf("open the data dir: %w", err)
-	}
-	if err = unpack(root, backup); err != nil {
-		err = errors.Join(fmt.Errorf("restore the backup into %s: %w", dataDir, err), removeUnpacked(root, made))
-	}
-	return errors.Join(err, root.Close())
-}
-
-func unpack(root *os.Root, backup io.Reader) error {
-	for archive, files := tar.NewReader(backup), 0; ; files++ {
-		header, err := archive.Next()
-		if err == io.EOF && files > 0 {
-			return nil
-		}
-		if err == nil {
-			err = restoreEntry(root, header, archive)
-		}
-		switch {
-		case errors.Is(err, tar.ErrHeader):
-			return errors.New("it is no tar archive, or damaged")
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return errors.New("it ends too soon: a part of it is missing")
-		case err != nil:
-			return err
-		}
-	}
-}
-
-// removeUnpacked removes what is in a directory, and the directory if it was made.
-func removeUnpacked(root *os.Root, made bool) error {
-	if made {
-		return os.RemoveAll(root.Name())
-	}
-	entries, err := os.ReadDir(root.Name())
-	for _, entry := range entries {
-		err = errors.Join(err, root.RemoveAll(entry.Name()))
-	}
-	return err
-}
-
-func restoreEntry(root *os.Root, header *tar.Header, content io.Reader) error {
-	name := strings.TrimSuffix(header.Name, "/")
-	if header.Typeflag == tar.TypeDir {
-		return root.MkdirAll(name, 0o700)
-	}
-	if header.Typeflag != tar.TypeReg {
-		return fmt.Errorf("%q is no file", header.Name)
-	}
-	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, content)
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
 }

@@ -54,6 +54,7 @@ func FuzzRestore(f *testing.F) {
 		{{Name: "midge.db", Mode: 0o600}, {Name: "builds/", Typeflag: tar.TypeDir, Mode: 0o700}, {Name: "builds/1", Mode: 0o600}},
 		{{Name: "../outside"}, {Name: "/outside"}},
 		{{Name: "link", Typeflag: tar.TypeSymlink, Linkname: ".."}, {Name: "link/outside"}},
+		{{Name: "midge.db"}, {Name: backupEndName}},
 	} {
 		var backup bytes.Buffer
 		w := tar.NewWriter(&backup)
@@ -70,7 +71,7 @@ func FuzzRestore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, backup []byte) {
 		parent := t.TempDir()
 		// What is no backup is an error, whatever it has come to until then.
-		_ = Restore(bytes.NewReader(backup), filepath.Join(parent, "data"))
+		_, _ = Restore(bytes.NewReader(backup), filepath.Join(parent, "data"))
 		if there, err := filepath.Glob(filepath.Join(parent, "*")); err != nil || len(there) > 1 {
 			t.Errorf("there are %v (%v)", there, err)
 		}

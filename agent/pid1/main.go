@@ -54,6 +54,10 @@ func run(socket *os.File, shared bool) error {
 		signal.Stop(children)
 		close(children)
 		<-reaped
+		m.mu.Lock()
+		m.stopEnding()
+		m.mu.Unlock()
+		m.repeating.Wait()
 	}()
 
 	if err := conn.Send(frameReady, nil); err != nil {
@@ -93,7 +97,9 @@ type first struct {
 	// that ends at once is known, and its end told after its start.
 	mu      sync.Mutex
 	running map[int]*process // by pid
-	ending  bool             // frameEndAll was received, and frameNone not yet sent
+	ending  *ending          // nil but between frameEndAll and frameNone
+
+	repeating sync.WaitGroup // for what endAll has started
 }
 
 type process struct {
@@ -141,6 +147,9 @@ func (m *first) start(s Start, stdio []*os.File) error {
 		return m.conn.Send(frameFailed, encode(failure))
 	}
 	m.running[pid] = &process{id: s.ID, endTree: s.EndTree}
+	if m.ending != nil { // which it comes too late for
+		_ = unix.Kill(-pid, m.ending.signal)
+	}
 	reply := encode(started{ID: s.ID, PID: pid})
 	if master == nil {
 		return m.conn.Send(frameStarted, reply)
@@ -161,20 +170,6 @@ func (m *first) signal(s signalProcess) {
 	}
 }
 
-// endAll sends a signal to all other processes, and frameNone once there are none.
-func (m *first) endAll(s syscall.Signal) {
-	m.mu.Lock()
-	m.ending = true
-	if m.shared {
-		m.signalOwn(s)
-	} else {
-		// ESRCH says that there are none.
-		_ = unix.Kill(-1, s)
-	}
-	m.mu.Unlock()
-	m.reap()
-}
-
 // reap takes the status of every child that has ended, and tells of those that the
 // supervisor asked for.
 func (m *first) reap() {
@@ -187,8 +182,8 @@ func (m *first) reap() {
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		if errors.Is(err, unix.ECHILD) && m.ending {
-			m.ending = false
+		if errors.Is(err, unix.ECHILD) && m.ending != nil {
+			m.stopEnding()
 			// A supervisor that is gone is found out by Main.
 			_ = m.conn.Send(frameNone, nil)
 		}

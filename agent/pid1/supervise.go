@@ -99,7 +99,8 @@ func (p *First) Signal(id string, s syscall.Signal) error {
 	return p.conn.Send(frameSignal, encode(signalProcess{ID: id, Signal: int(s)}))
 }
 
-// EndAll sends a signal to all processes. The channel is closed once none is left.
+// EndAll sends a signal to all processes, once to each, and until none is left to those
+// that are started meanwhile, but by who catches it. The channel is closed once none is left.
 func (p *First) EndAll(s syscall.Signal) (<-chan struct{}, error) {
 	none := make(chan struct{})
 	p.mu.Lock()

@@ -59,12 +59,11 @@ func (m *first) signalRound(s syscall.Signal, signalled map[processStat]bool, sp
 	}
 	found := false
 	for _, p := range all {
-		identity := processStat{pid: p.pid, started: p.started}
-		if p.pid == 1 || p.ended || signalled[identity] || spared(p, byPID) {
+		if p.pid == 1 || p.ended || signalled[p.identity()] || spared(p, byPID) {
 			continue
 		}
 		if unix.Kill(p.pid, s) == nil {
-			signalled[identity] = true
+			signalled[p.identity()] = true
 			found = true
 		}
 	}
@@ -92,6 +91,9 @@ type processStat struct {
 	started              int64 // in clock ticks since the machine's start
 	ended                bool  // and not reaped yet
 }
+
+// identity is what a process has for good, and no other has, whose number may be the same.
+func (p processStat) identity() processStat { return processStat{pid: p.pid, started: p.started} }
 
 func readProcesses() []processStat {
 	entries, err := os.ReadDir("/proc")

@@ -108,15 +108,20 @@ func newRestoreCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			fromEnv, _ := lookupEnv("MIDGE_DATA_DIR")
 			dir := cmp.Or(dataDir, fromEnv, defaultDataDir())
-			if args[0] == "-" {
-				return server.Restore(command.InOrStdin(), dir)
+			backup := command.InOrStdin()
+			if args[0] != "-" {
+				file, err := os.Open(args[0])
+				if err != nil {
+					return fmt.Errorf("read the backup: %w", err)
+				}
+				defer file.Close()
+				backup = file
 			}
-			file, err := os.Open(args[0])
-			if err != nil {
-				return fmt.Errorf("read the backup: %w", err)
+			checked, err := server.Restore(backup, dir)
+			if err == nil && !checked {
+				fmt.Fprintf(command.ErrOrStderr(), "the backup is of an earlier version, which did not write down what it holds: see whether it is damaged with midge server verify --data-dir %s\n", dir)
 			}
-			defer file.Close()
-			return server.Restore(file, dir)
+			return err
 		},
 	}
 	command.Flags().StringVar(&dataDir, "data-dir", "", "`directory` to make (default MIDGE_DATA_DIR, else "+defaultDataDir()+")")

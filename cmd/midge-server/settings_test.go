@@ -1,6 +1,9 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -196,6 +199,21 @@ func TestBackupWithoutAFile(t *testing.T) {
 		if err := cmd.Execute(); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+}
+
+func TestRestoreTellsOfAnEarlierBackup(t *testing.T) {
+	var backup, said bytes.Buffer
+	archive := tar.NewWriter(&backup)
+	if err := errors.Join(archive.WriteHeader(&tar.Header{Name: "midge.db", Mode: 0o600}), archive.Close()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := newCommand(func(string) (string, bool) { return "", false })
+	cmd.SetArgs([]string{"restore", "--data-dir", t.TempDir(), "-"})
+	cmd.SetIn(&backup)
+	cmd.SetErr(&said)
+	if err := cmd.Execute(); err != nil || !strings.Contains(said.String(), "the backup is of an earlier version") {
+		t.Errorf("it says %q (%v)", said.String(), err)
 	}
 }
 

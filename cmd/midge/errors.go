@@ -15,6 +15,7 @@ const (
 	exitError   = 1 // the command line or the request was wrong
 	exitLeft    = 2 // left at once, by a second interrupt
 	exitAborted = 3
+	exitUnknown = 3 // a check that cannot tell how the server is, as monitoring systems have it
 )
 
 // exitStatus is the error of a command that has said all there is to say, and ends

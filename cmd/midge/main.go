@@ -49,8 +49,8 @@ func run() int {
 	command.SetIn(p.stdin)
 	command.SetOut(p.stdout)
 	command.SetErr(p.stderr)
-	if err := command.Execute(); err != nil {
-		return p.fail(err)
+	if command, err := command.ExecuteC(); err != nil {
+		return p.fail(p.checked(command, err))
 	}
 	return 0
 }

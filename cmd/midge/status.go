@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,8 @@ func newStatusCommand(p *program) *cobra.Command {
 
 With --details the parts of the server are listed, of which only those who administer it are
 told, and with --check the command exits with 0 when the server is well, 1 when somebody should
-look at it, and 2 when it does not work or soon will not. --warn and --critical, or a file of
+look at it, 2 when it does not work or soon will not, and 3 when nothing can be told, as for a
+wrong bound or login. --warn and --critical, or a file of
 --thresholds, add bounds of your own for the numbers of a part; --details --json shows those.
 
 --smoke runs a tiny build and tells how long each part of its way took. --watch shows builds,
@@ -39,7 +42,8 @@ of this.`,
   midge status --check --quiet || mail -s "look at midge" ops@example.com </dev/null
   midge status --check --warn 'disk.free_bytes<20GB' --critical 'engine.waiting_builds>100'
   midge status --smoke`,
-		RunE: func(command *cobra.Command, args []string) error {
+		RunE: func(command *cobra.Command, args []string) (err error) {
+			defer func() { err = p.checked(command, err) }()
 			thresholds, err := flags.readThresholds()
 			if err != nil {
 				return err
@@ -124,8 +128,10 @@ func seconds(n float64) string {
 // serverStatus shows how the server is; with check it ends with a status that says so.
 func (p *program) serverStatus(ctx context.Context, c *client.Client, check bool, thresholds []health.Threshold) error {
 	status, told, err := c.Status(ctx)
+	var unknown *client.UnauthorizedError
+	var refused *client.ForbiddenError
 	switch {
-	case err != nil && check:
+	case err != nil && check && !errors.As(err, &unknown) && !errors.As(err, &refused):
 		// A server that does not answer is worse than one that should be looked at.
 		return &failure{err, checkStatus[api.VerdictCritical]}
 	case err != nil:
@@ -140,6 +146,18 @@ func (p *program) serverStatus(ctx context.Context, c *client.Client, check bool
 		return err
 	}
 	return exitStatus(checkStatus[status.Verdict])
+}
+
+// checked gives an error of a check a status that is not that of a verdict, when it does not
+// tell of one. It may be about the command line, also one that no flags could be read of.
+func (p *program) checked(command *cobra.Command, err error) error {
+	if err == nil || command.Name() != "status" || !slices.Contains(p.args, "--check") || exitStatusOf(err) != exitError {
+		return err
+	}
+	if status := exitStatus(0); errors.As(err, &status) { // a warning
+		return err
+	}
+	return &failure{err, exitUnknown}
 }
 
 var errNotTold = errors.New("the server does not tell how it is, as a midge server would")
@@ -164,11 +182,20 @@ var verdictStyles = map[api.Verdict]style{api.VerdictOK: green, api.VerdictWarni
 
 // statusTable lists parts of a server as they were at a time, in Unix seconds.
 func statusTable(parts []api.StatusPart, at int64) table {
-	t := table{headers: []string{"part", "verdict", "last run", "took", "finding"}}
+	t := table{headers: []string{"part", "verdict", "last run", "took", "backlog", "finding"}}
 	for _, part := range parts {
 		took := time.Duration(part.TookSeconds * float64(time.Second)).Round(time.Microsecond)
 		t.add(cell{text: part.Name}, cell{string(part.Verdict), verdictStyles[part.Verdict]},
-			cell{text: age(part.LastRun, time.Unix(at, 0))}, cell{text: took.String()}, orNone(part.Finding))
+			cell{text: age(part.LastRun, time.Unix(at, 0))}, cell{text: took.String()},
+			orNone(backlog(part)), orNone(part.Finding))
 	}
 	return t
+}
+
+// backlog is how much waits for a part, "" where nothing ever does.
+func backlog(part api.StatusPart) string {
+	if part.Backlog == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*part.Backlog, 'f', -1, 64)
 }

@@ -6,13 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"midge/api"
 	"midge/client"
+	"midge/health"
 )
 
 func TestServerStatus(t *testing.T) {
 	const disk = `{"verdict":"warning","time":1000060,"parts":[
 		{"name":"disk","verdict":"warning","finding":"7 % are \u001b[2Jfree","last_run":1000050,"took_seconds":0.002},
-		{"name":"engine","verdict":"ok","last_run":1000055}]}`
+		{"name":"engine","verdict":"ok","last_run":1000055,"backlog":12}]}`
 	tests := []struct {
 		name   string
 		code   int
@@ -20,14 +22,20 @@ func TestServerStatus(t *testing.T) {
 		check  bool
 		exit   int
 		text   string
+
+		thresholds []health.Threshold
 	}{
-		{"well", 200, `{"verdict":"ok","time":1000000}`, true, 0, "server  ok  0s  0s  none\n"},
-		{"parts", 200, disk, false, 0, "disk    warning  10s  2ms  7 % are free\nengine  ok       5s   0s   none\n"},
-		{"warning", 200, disk, true, 1, "disk    warning"},
-		{"critical", 200, `{"verdict":"critical","time":1000000}`, true, 2, "server  critical"},
-		{"does not answer", 503, "", true, 2, "midge: "},
-		{"does not answer, and nobody checks", 503, "", false, 1, "midge: "},
-		{"a Concourse", 404, "", true, 1, "midge: the server does not tell how it is"},
+		{"well", 200, `{"verdict":"ok","time":1000000}`, true, 0, "server  ok  0s  0s  none  none\n", nil},
+		{"parts", 200, disk, false, 0, "disk    warning  10s  2ms  none  7 % are free\nengine  ok       5s   0s   12    none\n", nil},
+		{"warning", 200, disk, true, 1, "disk    warning", nil},
+		{"critical", 200, `{"verdict":"critical","time":1000000}`, true, 2, "server  critical", nil},
+		{"does not answer", 503, "", true, 2, "midge: ", nil},
+		{"does not answer, and nobody checks", 503, "", false, 1, "midge: ", nil},
+		{"does not let in who asks", 401, "", true, 3, "midge: ", nil},
+		{"allows it to nobody", 403, "", true, 3, "midge: ", nil},
+		{"a Concourse", 404, "", true, 3, "midge: the server does not tell how it is", nil},
+		{"a bound of nothing", 200, disk, true, 3, "midge: no part \"disk\" of the server tells \"fre_bytes\"",
+			[]health.Threshold{{Verdict: api.VerdictWarning, Part: "disk", Field: "fre_bytes"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -44,7 +52,11 @@ func TestServerStatus(t *testing.T) {
 			defer c.Close()
 			exit := 0
 			got := printed(t, func(p *program) error {
-				if err := p.serverStatus(t.Context(), c, test.check, nil); err != nil {
+				if test.check {
+					p.args = []string{"status", "--check"}
+				}
+				err := p.checked(newStatusCommand(p), p.serverStatus(t.Context(), c, test.check, test.thresholds))
+				if err != nil {
 					exit = p.fail(err)
 				}
 				return nil

@@ -58,10 +58,14 @@ func (p *program) showServer(ctx context.Context, c *client.Client) error {
 		// To the top left, and everything from there on away.
 		io.WriteString(p.stdout, "\x1b[H\x1b[J")
 	}
-	fmt.Fprintf(p.stdout, "%s  %s\n\n", p.stdout.paint(bold, c.URL()), p.stdout.paint(verdictStyles[status.Verdict], string(status.Verdict)))
-	for _, section := range []table{loadTable(status), findingsTable(status), workersTable(workers, false, time.Now()), buildsTable(builds)} {
+	width := p.stdout.width()
+	p.showHead(c.URL(), status.Verdict, width)
+	for _, section := range []table{loadTable(status), findingsTable(status), watchedWorkersTable(workers), watchedBuildsTable(builds)} {
 		if len(section.rows) == 0 {
 			continue
+		}
+		if width > 0 {
+			section = section.fitted(width)
 		}
 		if err := p.print(section); err != nil {
 			return err
@@ -71,9 +75,27 @@ func (p *program) showServer(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
+// showHead shows whose view it is and the verdict, which is there whatever the width is.
+func (p *program) showHead(address string, verdict api.Verdict, width int) {
+	if width > 0 {
+		address = cut(address, max(0, width-len(verdict)-2))
+	}
+	fmt.Fprintf(p.stdout, "%s  %s\n\n", p.stdout.paint(bold, address), p.stdout.paint(verdictStyles[verdict], string(verdict)))
+}
+
+// watchedWorkersTable and watchedBuildsTable have first what somebody watches for: a
+// narrow terminal has no room for the rest.
+func watchedWorkersTable(workers []api.Worker) table {
+	return workersTable(workers, false, time.Now()).only("name", "state", "containers", "platform", "tags", "team", "version", "age")
+}
+
+func watchedBuildsTable(builds []api.Build) table {
+	return buildsTable(builds).only("id", "status", "duration", "name", "team", "created by", "start", "end")
+}
+
 // loadTable shows what the parts of a server tell of its load.
 func loadTable(status api.Status) table {
-	t := table{headers: []string{"load", ""}}
+	t := table{headers: []string{"load", ""}, wraps: true}
 	values := map[string]map[string]float64{}
 	for _, part := range status.Parts {
 		values[part.Name] = part.Values
@@ -96,11 +118,11 @@ func loadTable(status api.Status) table {
 
 // findingsTable lists the parts of which there is something to say.
 func findingsTable(status api.Status) table {
-	var found []api.StatusPart
+	t := table{headers: []string{"part", "verdict", "finding"}, wraps: true}
 	for _, part := range status.Parts {
 		if part.Verdict != api.VerdictOK {
-			found = append(found, part)
+			t.add(cell{text: part.Name}, cell{string(part.Verdict), verdictStyles[part.Verdict]}, orNone(part.Finding))
 		}
 	}
-	return statusTable(found, status.Time)
+	return t
 }

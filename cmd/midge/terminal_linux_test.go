@@ -52,9 +52,15 @@ func onTerminal(t *testing.T, dir string, environment []string, args ...string) 
 // startOnTerminal starts a program on a terminal.
 func startOnTerminal(t *testing.T, command *exec.Cmd) *session {
 	t.Helper()
+	return startOnTerminalOf(t, command, 100)
+}
+
+// startOnTerminalOf starts a program on a terminal that is so many columns wide.
+func startOnTerminalOf(t *testing.T, command *exec.Cmd, columns uint16) *session {
+	t.Helper()
 	c := &session{t: t, command: command, more: make(chan struct{})}
 	var err error
-	if c.screen, err = pty.StartWithSize(c.command, &pty.Winsize{Rows: 24, Cols: 100}); err != nil {
+	if c.screen, err = pty.StartWithSize(c.command, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
 		t.Fatal(err)
 	}
 	go c.read()
