@@ -57,6 +57,23 @@ func (p *program) fail(err error) int {
 	return exitStatusOf(err)
 }
 
+// withLost adds to how a command has ended that some of what it printed is lost, which
+// leaves a status of its own as it is.
+func withLost(err error, stdout *stream) error {
+	lost := stdout.lost.Load()
+	if lost == nil {
+		return err
+	}
+	var status exitStatus
+	switch {
+	case errors.As(err, &status):
+		return &failure{*lost, int(status)}
+	case errors.Is(err, *lost):
+		return err
+	}
+	return errors.Join(err, *lost)
+}
+
 // exitStatusOf gives the status that the command exits with for an error, 0 for none.
 func exitStatusOf(err error) int {
 	var status exitStatus

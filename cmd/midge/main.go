@@ -49,7 +49,7 @@ func run() int {
 	command.SetIn(p.stdin)
 	command.SetOut(p.stdout)
 	command.SetErr(p.stderr)
-	if err := command.Execute(); err != nil {
+	if err := withLost(command.Execute(), p.stdout); err != nil {
 		return p.fail(err)
 	}
 	return 0
