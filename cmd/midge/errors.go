@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"midge/api"
 	"midge/execute"
@@ -15,6 +17,7 @@ const (
 	exitError   = 1 // the command line or the request was wrong
 	exitLeft    = 2 // left at once, by a second interrupt
 	exitAborted = 3
+	exitUnread  = 128 + int(syscall.SIGPIPE) // nobody reads what is printed
 )
 
 // exitStatus is the error of a command that has said all there is to say, and ends
@@ -58,18 +61,22 @@ func (p *program) fail(err error) int {
 }
 
 // withLost adds to how a command has ended that some of what it printed is lost, which
-// leaves a status of its own as it is.
+// leaves a status of its own as it is. Who stops reading wants no more of it: of that
+// nothing is said, as of other programs, which SIGPIPE ends.
 func withLost(err error, stdout *stream) error {
 	lost := stdout.lost.Load()
 	if lost == nil {
 		return err
 	}
 	var status exitStatus
+	isLost := err == nil || errors.Is(err, *lost)
 	switch {
 	case errors.As(err, &status):
 		return &failure{*lost, int(status)}
-	case errors.Is(err, *lost):
-		return err
+	case isLost && errors.Is(*lost, syscall.EPIPE):
+		return exitStatus(exitUnread)
+	case isLost:
+		return cmp.Or(err, *lost)
 	}
 	return errors.Join(err, *lost)
 }

@@ -214,3 +214,24 @@ func TestFullStdout(t *testing.T) {
 		}
 	}
 }
+
+// Who stops reading gets no words about it, and the status of a program that SIGPIPE has ended.
+func TestUnreadStdout(t *testing.T) {
+	server, dir := startServer(t)
+	buildOfTasks(t, server, "unit")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	defer writer.Close()
+	for _, args := range []string{"hijack -b 1 -- echo unread", "hijack -b 1 --json -- echo unread"} {
+		command := midgeCommand(t, dir, []string{socketOf(server)}, strings.Fields(args)...)
+		var stderr bytes.Buffer
+		command.Stdout, command.Stderr = writer, &stderr
+		_ = command.Run()
+		if got := command.ProcessState.ExitCode(); got != 141 || stderr.Len() > 0 {
+			t.Errorf("%s: exit status %d, stderr is %q", args, got, &stderr)
+		}
+	}
+}
