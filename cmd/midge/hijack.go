@@ -63,7 +63,7 @@ it could not be run.`,
 	flags.choice.addFlags(command.Flags())
 	f := command.Flags()
 	f.BoolVar(&flags.list, "list", false, "list the sessions that run, and those that have ended and nobody was told")
-	f.StringVar(&flags.attach, "attach", "", "attach to the `session` of this id")
+	chosenVar(f, &flags.attach, "attach", "", "attach to the `session` of this id")
 	f.BoolVar(&flags.readOnly, "read-only", false, "with --attach: watch it and type nothing")
 	f.BoolVar(&flags.toolbox, "toolbox", false, "run the shell, or the command, of the server's busybox, for images that have none")
 	f.StringVar(&flags.escape, "escape", "~", "the `character` that begins commands like ~. at the start of a line, or none")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"log"
 	"os"
@@ -49,7 +50,11 @@ func run() int {
 	command.SetIn(p.stdin)
 	command.SetOut(p.stdout)
 	command.SetErr(p.stderr)
-	if err := withLost(command.Execute(), p.stdout); err != nil {
+	err = command.Execute()
+	if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
+		err = flagError(command, err) // of a flag before the command cobra does not ask for that
+	}
+	if err := withLost(err, p.stdout); err != nil {
 		return p.fail(err)
 	}
 	return 0
