@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -234,27 +235,40 @@ func outcomeError(outcome execute.Outcome, err error) error {
 	return &failure{err, status}
 }
 
+// sameInterrupt is how soon after the first an interrupt is no second one: timeout and npm
+// send a program what its group, or its terminal, has sent it as well.
+var sameInterrupt = 100 * time.Millisecond
+
 // interrupts closes abort at the first interrupt and ends the context at the second.
 func interrupts(parent context.Context) (ctx context.Context, abort <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	first := make(chan struct{})
-	go func() {
-		select {
-		case <-signals:
-			close(first)
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-signals:
-			cancel(errLeft)
-		case <-ctx.Done():
-		}
-	}()
+	go heedInterrupts(ctx, signals, func() { close(first) }, func() { cancel(errLeft) })
 	return ctx, first, func() {
 		signal.Stop(signals)
 		cancel(nil)
+	}
+}
+
+// heedInterrupts calls abort at the first of signals and leave at the second, unless ctx
+// ends before.
+func heedInterrupts(ctx context.Context, signals <-chan os.Signal, abort, leave func()) {
+	var aborted time.Time
+	for {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		switch {
+		case aborted.IsZero():
+			aborted = time.Now()
+			abort()
+		case time.Since(aborted) >= sameInterrupt:
+			leave()
+			return
+		}
 	}
 }
