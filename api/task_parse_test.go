@@ -175,7 +175,7 @@ func TestParseTaskConfigErrors(t *testing.T) {
 		{"empty", "", []string{"task.yml:1:1: the file is empty"}},
 		{"comments alone", "# nothing\n", []string{"task.yml:1:1: the file is empty"}},
 		{"not YAML", "platform: [linux\n", []string{"task.yml:1:11: this is not YAML: sequence end token ']' not found"}},
-		{"a tab", "run:\n\tpath: a\n", []string{"task.yml:2:1: this is not YAML: "}},
+		{"a tab", "run:\n\tpath: a\n", []string{"task.yml:2:1: this is not YAML: a tab is here, and lines are indented by spaces"}},
 		{"a binary", "\x7fELF\x02\xff", []string{"task.yml:1:6: this is not UTF-8 text"}},
 		{"bad bytes on a later line", "platform: linux\nrun: {path: \xff}\n", []string{"task.yml:2:13: this is not UTF-8 text"}},
 		{"a string", "just words", []string{"task.yml:1:1: a task file must be a map, and is a string"}},

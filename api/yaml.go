@@ -135,7 +135,11 @@ func syntaxError(err error) (position, string) {
 		GetMessage() string
 	}
 	if errors.As(err, &placed) {
-		return tokenPosition(placed.GetToken()), placed.GetMessage()
+		message := placed.GetMessage()
+		if strings.Contains(message, "'\t'") {
+			message = "a tab is here, and lines are indented by spaces"
+		}
+		return tokenPosition(placed.GetToken()), message
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return position{1, 1}, first

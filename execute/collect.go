@@ -14,8 +14,26 @@ import (
 	"midge/trace"
 )
 
+// lostOutput tells of an output that the build has left and that is not home.
+type lostOutput struct {
+	output   Mapping
+	artifact api.Artifact
+	reason   error
+}
+
+func (e *lostOutput) Error() string {
+	message := fmt.Sprintf("the output %q cannot be put into %s: %v", e.output.Name, e.output.Path, e.reason)
+	if e.artifact.Digest == "" {
+		return message
+	}
+	return fmt.Sprintf("%s; the server keeps it as artifact %d, for: midge artifacts pull %d DIRECTORY", message, e.artifact.ID, e.artifact.ID)
+}
+
+func (e *lostOutput) Unwrap() error { return e.reason }
+
 // collect brings the selected outputs home, those that the build has left. A build
-// that failed or was aborted early has not left them all, and that is no error.
+// that failed or was aborted early has not left them all, and that is no error. One
+// that cannot be put where it belongs keeps no other away.
 func (e *Execution) collect(ctx context.Context, c *client.Client, build int, observe func(Progress)) error {
 	if len(e.selected.outputs) == 0 {
 		return nil
@@ -28,9 +46,13 @@ func (e *Execution) collect(ctx context.Context, c *client.Client, build int, ob
 	for _, artifact := range artifacts {
 		byName[artifact.Name] = artifact
 	}
+	lost := make([]error, len(e.selected.outputs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(transfersAtOnce)
-	for _, output := range e.selected.outputs {
+	if _, _, share := sharing(e.selected.outputs); share {
+		group.SetLimit(1) // each writes to a stage in its directory
+	}
+	for i, output := range e.selected.outputs {
 		artifact, ok := byName[output.Name]
 		if !ok {
 			continue
@@ -40,25 +62,29 @@ func (e *Execution) collect(ctx context.Context, c *client.Client, build int, ob
 			received, err := e.receive(ctx, c, artifact, output, observe)
 			span.Set(trace.Bytes(received.Receipt.FetchedCompressed), trace.Digest(artifact.Digest))
 			span.End(err)
-			if err != nil {
+			switch here := (*lostOutput)(nil); {
+			case errors.As(err, &here):
+				lost[i] = err
+			case err != nil:
 				return err
+			default:
+				observe(received)
 			}
-			observe(received)
 			return nil
 		})
 	}
-	return group.Wait()
+	return errors.Join(append(lost, group.Wait())...)
 }
 
 // receive makes a directory have what an artifact has. A server that knows the digests
 // of its artifacts moves them by content.
 func (e *Execution) receive(ctx context.Context, c *client.Client, artifact api.Artifact, output Mapping, observe func(Progress)) (Received, error) {
 	received := Received{Output: output.Name, Directory: output.Path, Artifact: artifact}
-	whole := fmt.Sprintf("the output %q cannot be put into %s", output.Name, output.Path)
+	lost := func(reason error) error { return &lostOutput{output, artifact, reason} }
 	if artifact.Digest == "" {
 		wire, err := receiveArchive(ctx, c, artifact, output, observe)
 		if err != nil {
-			return Received{}, fmt.Errorf("%s: %w", whole, err)
+			return Received{}, lost(err)
 		}
 		received.Receipt.FetchedCompressed = wire
 		return received, nil
@@ -66,7 +92,7 @@ func (e *Execution) receive(ctx context.Context, c *client.Client, artifact api.
 	var err error
 	received.Receipt, err = fetchTree(ctx, c, artifact, output.Path, DownloadOptions{e.request.Delete, e.request.CacheDir}, func(moved, total int64) {
 		observe(Receiving{Output: output.Name, Bytes: moved, Total: total})
-	}, whole)
+	}, lost)
 	return received, err
 }
 

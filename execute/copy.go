@@ -54,7 +54,7 @@ func (o Copy) Out(ctx context.Context, c *client.Client, observe func(Progress))
 	fetch := func(dir string) error {
 		received.Receipt, err = fetchTree(ctx, c, tree, dir, DownloadOptions{CacheDir: o.CacheDir}, func(moved, total int64) {
 			observe(Receiving{Output: o.Name, Bytes: moved, Total: total})
-		}, fmt.Sprintf("%s cannot be copied to %s", o.Name, target))
+		}, func(reason error) error { return fmt.Errorf("%s cannot be copied to %s: %w", o.Name, target, reason) })
 		if conflict := (*transfer.ConflictError)(nil); errors.As(err, &conflict) {
 			return fmt.Errorf("%s is a directory here and none in %s: move it away", filepath.Join(target, conflict.Path), o.Name)
 		}
@@ -157,7 +157,9 @@ func (o Copy) In(ctx context.Context, c *client.Client, observe func(Progress)) 
 	remote.URL = c.FilesURL(o.Handle)
 	sent := Sent{Input: o.Name}
 	if sent.Receipt, _, err = transfer.Send(ctx, remote, local, options); err != nil {
-		return Sent{}, transferError(ctx, fmt.Sprintf("%s cannot be copied to %s", o.Local, o.Name), err)
+		return Sent{}, transferError(ctx, func(reason error) error {
+			return fmt.Errorf("%s cannot be copied to %s: %w", o.Local, o.Name, reason)
+		}, err)
 	}
 	sent.Receipt.IgnoredBy = nil // what lies beside a file
 	return sent, nil

@@ -106,13 +106,16 @@ func (l *fileList) readFile(name string) ([]byte, error) {
 	return os.ReadFile(l.local(name))
 }
 
-// unreadable names a file that cannot be read, and why.
+// unreadable says what to do about a file that may not be read.
 func unreadable(err error) error {
 	var failed *fs.PathError
-	if errors.As(err, &failed) && errors.Is(err, fs.ErrPermission) {
+	switch {
+	case !errors.Is(err, fs.ErrPermission):
+		return err
+	case errors.As(err, &failed):
 		return fmt.Errorf("you may not read %s; change its permissions, or name it in .midgeignore", failed.Path)
 	}
-	return err
+	return fmt.Errorf("%w; change its permissions, or name it in .midgeignore", err)
 }
 
 // selectedTree is a tree of which only the listed files are seen, and which tells how

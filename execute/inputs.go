@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -109,24 +108,6 @@ func (r Request) artifactOf(input string, given map[string]string) string {
 		return mapped
 	}
 	return input
-}
-
-// selectOutputs matches the request's outputs with the task's.
-func (r Request) selectOutputs(config api.TaskConfig) ([]Mapping, error) {
-	names := outputNames(config)
-	var errs []error
-	var outputs []Mapping
-	for _, output := range r.Outputs {
-		path := r.path(output.Path)
-		switch info, err := os.Stat(path); {
-		case !slices.Contains(names, output.Name):
-			errs = append(errs, unknownName("the task has", "output", output.Name, names))
-		case err == nil && !info.IsDir():
-			errs = append(errs, fmt.Errorf("the output %q cannot be put into %s: it is a file", output.Name, output.Path))
-		}
-		outputs = append(outputs, Mapping{output.Name, path})
-	}
-	return outputs, errors.Join(errs...)
 }
 
 func inputNames(config api.TaskConfig) []string {

@@ -58,13 +58,13 @@ func Pull(ctx context.Context, c *client.Client, id int, dir string, options Dow
 	received := Received{Output: name, Directory: dir, Artifact: artifact}
 	received.Receipt, err = fetchTree(ctx, c, artifact, dir, options, func(moved, total int64) {
 		observe(Receiving{Output: name, Bytes: moved, Total: total})
-	}, fmt.Sprintf("artifact %d cannot be put into %s", id, dir))
+	}, func(reason error) error { return fmt.Errorf("artifact %d cannot be put into %s: %w", id, dir, reason) })
 	return received, err
 }
 
-// fetchTree makes a directory have what an artifact has; whole is what cannot be done
-// when that fails.
-func fetchTree(ctx context.Context, c *client.Client, artifact api.Artifact, dir string, options DownloadOptions, tell func(moved, total int64), whole string) (transfer.FetchReceipt, error) {
+// fetchTree makes a directory have what an artifact has; whole says what cannot be done
+// when that fails, and why.
+func fetchTree(ctx context.Context, c *client.Client, artifact api.Artifact, dir string, options DownloadOptions, tell func(moved, total int64), whole func(reason error) error) (transfer.FetchReceipt, error) {
 	ctx, remote, cancel := withTrees(ctx, c, readyNow)
 	defer cancel(nil)
 	receipt, err := transfer.Fetch(ctx, remote, artifact.Digest, dir, transfer.FetchOptions{

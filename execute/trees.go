@@ -3,8 +3,6 @@ package execute
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -47,24 +45,16 @@ func (t *trees) Do(request *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// transferError gives why a transfer in ctx ended: as whole is what cannot be done, with
-// the reason; what package client says needs no more words.
-func transferError(ctx context.Context, whole string, err error) error {
+// transferError gives why a transfer in ctx ended. What package client says needs no more
+// words; to all else whole adds what cannot be done.
+func transferError(ctx context.Context, whole func(reason error) error, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	var refused *transfer.ServerError
-	var failed *fs.PathError
-	switch {
-	case errors.As(err, &refused) && refused.Message != "":
-		return fmt.Errorf("%s: %s", whole, refused.Message)
-	case !errors.Is(err, fs.ErrPermission):
-	case errors.As(err, &failed):
-		err = unreadable(err)
-	default:
-		err = fmt.Errorf("%w; change its permissions, or name it in .midgeignore", err)
+	if refused := (*transfer.ServerError)(nil); errors.As(err, &refused) && refused.Message != "" {
+		err = errors.New(refused.Message)
 	}
-	return fmt.Errorf("%s: %w", whole, err)
+	return whole(err)
 }
 
 // tellEvery is how often somebody is told how far a transfer is.

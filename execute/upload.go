@@ -46,6 +46,11 @@ type upload struct {
 	dir  string
 }
 
+// cannotBeSent says so, and why.
+func (u *upload) cannotBeSent(reason error) error {
+	return fmt.Errorf("%s cannot be sent: %w", u.what, unreadable(reason))
+}
+
 // send sends what the server lacks of the directory. Before anything is sent, ready
 // waits until it is known that the server takes it.
 func (u *upload) send(ctx context.Context, c *client.Client, ready func() error, observe func(Progress)) (Sent, error) {
@@ -72,7 +77,7 @@ func (u *upload) send(ctx context.Context, c *client.Client, ready func() error,
 	var answer []byte
 	var err error
 	if sent.Receipt, answer, err = transfer.Send(ctx, remote, u.dir, options); err != nil {
-		return Sent{}, transferError(ctx, u.what+" cannot be sent", err)
+		return Sent{}, transferError(ctx, u.cannotBeSent, err)
 	}
 	if u.DryRun {
 		return sent, nil

@@ -257,21 +257,29 @@ func (u *user) pass(typed []byte, to input) error {
 	return nil
 }
 
+// sameSignal is how soon after one that was passed on a signal is no second one: timeout
+// and npm send a program what its group, or its terminal, has sent it as well.
+const sameSignal = 100 * time.Millisecond
+
 // heedSignals passes the signals of a user without a terminal on to the process, the
 // first time; the second detaches, as any does with a terminal.
 func (u *user) heedSignals(ctx context.Context, pass func(runtime.Signal)) error {
-	passed := false
+	var passed time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case s := <-u.signals:
 			name, known := passedSignals[s]
-			if u.options.Terminal != nil || passed || !known {
+			switch {
+			case u.options.Terminal != nil || !known:
+				return &SignalError{s}
+			case passed.IsZero():
+				passed = time.Now()
+				pass(name)
+			case time.Since(passed) >= sameSignal:
 				return &SignalError{s}
 			}
-			passed = true
-			pass(name)
 		}
 	}
 }

@@ -95,10 +95,8 @@ func Fetch(ctx context.Context, remote *Remote, digest, dir string, options Fetc
 	if f.objects, err = openObjects(options.Objects); err != nil {
 		return f.receipt, fmt.Errorf("open the objects that are shared: %w", err)
 	}
-	if err := f.fetch(ctx, root); err != nil {
-		return f.receipt, fmt.Errorf("fetch artifact %s into %q: %w", digest, dir, err)
-	}
-	return f.receipt, nil
+	err = f.fetch(ctx, root)
+	return f.receipt, err
 }
 
 // fetcher fetches one tree.

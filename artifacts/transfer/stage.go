@@ -46,7 +46,7 @@ func (f *fetcher) openStage(ctx context.Context) (*stage, error) {
 		made:    map[string]struct{}{"": {}},
 	}
 	if err := f.top.Mkdir(stagingName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+		return nil, fmt.Errorf("make a directory there: %w", err)
 	}
 	info, err := f.top.Lstat(stagingName)
 	if err != nil {

@@ -61,7 +61,7 @@ func newArtifactsListCommand(p *program) *cobra.Command {
 			return answer(p, artifacts, artifactsTable)
 		}),
 	}
-	command.Flags().StringVarP(&build, "build", "b", "", "those that the build of this `id` has left")
+	chosenVar(command.Flags(), &build, "build", "b", "those that the build of this `id` has left")
 	command.Flags().IntVarP(&count, "count", "c", 50, "how many at most")
 	return command
 }

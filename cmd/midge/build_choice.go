@@ -19,12 +19,12 @@ type buildChoice struct {
 }
 
 func (b *buildChoice) addFlags(flags *pflag.FlagSet) {
-	flags.StringVarP(&b.build, "build", "b", "", "the `id` of the build; with --job its name")
-	flags.StringVarP(&b.job, "job", "j", "", "a build of this `PIPELINE/JOB`, on a Concourse")
+	chosenVar(flags, &b.build, "build", "b", "the `id` of the build; with --job its name")
+	chosenVar(flags, &b.job, "job", "j", "a build of this `PIPELINE/JOB`, on a Concourse")
 }
 
 func (b *buildChoice) addURLFlag(flags *pflag.FlagSet) {
-	flags.StringVarP(&b.page, "url", "u", "", "the `URL` of the build's page")
+	chosenVar(flags, &b.page, "url", "u", "the `URL` of the build's page")
 }
 
 // id gives the id of the build, of those of the client's team the newest when nothing

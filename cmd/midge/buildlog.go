@@ -36,11 +36,11 @@ func (l *buildLog) happened(h execute.Happened) {
 	case api.WaitingEvent:
 		l.say(data.Time, bold, "waiting:", data.Reason)
 	case api.ErrorEvent:
-		l.say(0, red, strings.TrimSpace(data.Message), "")
+		l.tell(0, red, strings.TrimSpace(data.Message), "")
 	case api.CauseEvent:
 		// Other causes are in the task's output.
 		if data.Code == api.CauseTimeout || data.Code == api.CauseAborted {
-			l.say(data.Time, red, data.Message, "")
+			l.tell(data.Time, red, data.Message, "")
 		}
 	case api.StatusEvent:
 		if data.Status.Finished() {
@@ -100,10 +100,14 @@ func (l *buildLog) withoutReturns(output []byte, stream int) []byte {
 
 // say tells the person something on a line of its own, its first words in a style.
 func (l *buildLog) say(at int64, style style, words, rest string) {
-	p := l.program
-	if p.flags.quiet {
-		return
+	if !l.program.flags.quiet {
+		l.tell(at, style, words, rest)
 	}
+}
+
+// tell does the same, of an error, with --quiet too.
+func (l *buildLog) tell(at int64, style style, words, rest string) {
+	p := l.program
 	to := p.progress()
 	if l.midLine[1] || l.midLine[0] && (to == p.stdout || p.stdout.terminal) {
 		fmt.Fprintln(to)

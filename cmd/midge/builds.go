@@ -37,6 +37,9 @@ func newBuildsCommand(p *program) *cobra.Command {
 		Example: `  midge builds -c 10
   midge builds --json | jq '.[] | select(.status == "failed") | .id'`,
 		RunE: func(command *cobra.Command, args []string) error {
+			if count < 1 {
+				return errors.New("--count is how many builds to list, and at least 1")
+			}
 			filter := client.BuildFilter{Limit: count}
 			var err error
 			if filter.Since, err = parseTime("--since", since); err != nil {
@@ -77,8 +80,8 @@ func newBuildsCommand(p *program) *cobra.Command {
 	flags.IntVarP(&count, "count", "c", 50, "how many at most")
 	flags.StringVar(&since, "since", "", "only those started after this `time`, like \""+timeGiven+"\"")
 	flags.StringVar(&until, "until", "", "only those started before this `time`")
-	flags.StringVarP(&pipeline, "pipeline", "p", "", "only those of this `pipeline`, on a Concourse")
-	flags.StringVarP(&job, "job", "j", "", "only those of this `PIPELINE/JOB`, on a Concourse")
+	chosenVar(flags, &pipeline, "pipeline", "p", "only those of this `pipeline`, on a Concourse")
+	chosenVar(flags, &job, "job", "j", "only those of this `PIPELINE/JOB`, on a Concourse")
 	flags.BoolVarP(&allTeams, "all-teams", "a", false, "those of all teams you are in")
 	flags.BoolVar(&currentTeam, "current-team", false, "those of the target's team")
 	flags.StringArrayVarP(&teams, "team", "n", nil, "those of this `team`")

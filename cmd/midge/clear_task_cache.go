@@ -53,9 +53,9 @@ called one-off.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&caches.Step, "step", "s", "", "the `name` of the task's step")
-	flags.StringVarP(&caches.Path, "cache-path", "c", "", "only the cache of this `path`")
-	flags.StringVarP(&job, "job", "j", "", "whose task it is, of a Concourse: `PIPELINE/JOB`")
+	chosenVar(flags, &caches.Step, "step", "s", "the `name` of the task's step")
+	chosenVar(flags, &caches.Path, "cache-path", "c", "only the cache of this `path`")
+	chosenVar(flags, &job, "job", "j", "whose task it is, of a Concourse: `PIPELINE/JOB`")
 	flags.BoolVarP(&unasked, "non-interactive", "n", false, "do not ask whether that is meant")
 	return command
 }

@@ -41,10 +41,11 @@ func (p *program) addCompletions(root *cobra.Command) {
 	flags := map[string]map[string]cobra.CompletionFunc{
 		"execute": {
 			"config": anyFile, "load-vars-from": anyFile, "from": builds, "input": p.inputs, "output": p.outputs, "input-mapping": p.inputNames,
+			"image": anyFile,
 		},
 		"hijack": {
 			"build": builds, "step": steps, "handle": p.ofBuild("containers", containers), "attach": p.served("sessions", sessions),
-			"step-type": stepTypes,
+			"step-type": oneOf("task", "get", "put", "check"),
 		},
 		"watch":            {"build": builds},
 		"abort-build":      {"build": p.served("running", runningBuilds)},
@@ -53,6 +54,7 @@ func (p *program) addCompletions(root *cobra.Command) {
 		"clear-task-cache": {"step": steps},
 		"land-worker":      {"worker": workers},
 		"prune-worker":     {"worker": workers},
+		"status":           {"thresholds": anyFile},
 		"login":            {"ca-cert": anyFile, "client-cert": anyFile, "client-key": anyFile},
 	}
 	artifacts := p.served("artifacts", artifacts)
@@ -62,6 +64,8 @@ func (p *program) addCompletions(root *cobra.Command) {
 		"ls":      {builds},
 		"cat":     {builds},
 		"diff":    {builds},
+		"trace":   {builds, builds},
+		"usage":   {builds},
 		"cp":      {anyFile, anyFile},
 		"server":  {anyFile, anyFile, anyFile},
 
@@ -77,6 +81,7 @@ func (p *program) addCompletions(root *cobra.Command) {
 		}
 		for name, complete := range map[string]cobra.CompletionFunc{
 			"target": p.targets, "team": p.served("teams", teams), "team-name": p.served("teams", teams),
+			"trace": oneOf(traceForms...), "usage": oneOf(usageForms...), "trace-file": anyFile,
 		} {
 			if flag := command.Flags().Lookup(name); flag != nil && !shared[flag] {
 				mustRegister(command, name, complete)
@@ -123,8 +128,15 @@ func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.Sh
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-func stepTypes(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return offer([]completionChoice{{Value: "task"}, {Value: "get"}, {Value: "put"}, {Value: "check"}}, word)
+// oneOf completes to one of a few words.
+func oneOf(words ...string) cobra.CompletionFunc {
+	var choices []completionChoice
+	for _, word := range words {
+		choices = append(choices, completionChoice{Value: word})
+	}
+	return func(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return offer(choices, word)
+	}
 }
 
 // offer gives those choices that begin with word, in their order. One that has
@@ -386,8 +398,8 @@ func within(before string, choices []completionChoice, after string) []completio
 // pathCount is how many entries of a directory are looked at.
 const pathCount = 1000
 
-// paths gives the files and directories that path may become, after prefix. Those whose
-// names begin with a dot are for those who type it.
+// paths gives the directories that path may become, after prefix. Those whose names begin
+// with a dot are for those who type it.
 func (p *program) paths(prefix, path string) []completionChoice {
 	dir, base := filepath.Split(path)
 	opened, err := os.Open(p.path(dir))
@@ -405,9 +417,8 @@ func (p *program) paths(prefix, path string) []completionChoice {
 			continue
 		}
 		if info, err := os.Stat(filepath.Join(opened.Name(), name)); err == nil && info.IsDir() {
-			name += "/"
+			choices = append(choices, completionChoice{Value: prefix + dir + name + "/"})
 		}
-		choices = append(choices, completionChoice{Value: prefix + dir + name})
 	}
 	return choices
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -31,6 +32,8 @@ func parseContainerPath(text string, needsPath bool) (containerPath, error) {
 	place := containerPath{path: path, text: text}
 	build := buildPattern().FindStringSubmatch(where)
 	switch {
+	case text == "":
+		return place, errors.New("the place in a container is empty; write it as BUILD:PATH, like 12:report/index.html")
 	case handlePattern().MatchString(where):
 		place.choice.handle = where
 	case build != nil:

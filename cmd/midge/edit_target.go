@@ -43,8 +43,8 @@ func newEditTargetCommand(p *program) *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&newName, "target-name", "", "a new `name`")
-	flags.StringVarP(&url, "concourse-url", "u", "", "a new `URL`")
-	flags.StringVarP(&team, "team-name", "n", "", "another `team`")
+	chosenVar(flags, &newName, "target-name", "", "a new `name`")
+	chosenVar(flags, &url, "concourse-url", "u", "a new `URL`")
+	chosenVar(flags, &team, "team-name", "n", "another `team`")
 	return command
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"midge/api"
 	"midge/execute"
@@ -15,7 +17,8 @@ const (
 	exitError   = 1 // the command line or the request was wrong
 	exitLeft    = 2 // left at once, by a second interrupt
 	exitAborted = 3
-	exitUnknown = 3 // a check that cannot tell how the server is, as monitoring systems have it
+	exitUnknown = 3                          // a check that cannot tell how the server is, as monitoring systems have it
+	exitUnread  = 128 + int(syscall.SIGPIPE) // nobody reads what is printed
 )
 
 // exitStatus is the error of a command that has said all there is to say, and ends
@@ -56,6 +59,27 @@ func (p *program) fail(err error) int {
 		fmt.Fprintf(p.stderr, "%s%s\n", prefix, strings.TrimSuffix(line, "\n"))
 	}
 	return exitStatusOf(err)
+}
+
+// withLost adds to how a command has ended that some of what it printed is lost, which
+// leaves a status of its own as it is. Who stops reading wants no more of it: of that
+// nothing is said, as of other programs, which SIGPIPE ends.
+func withLost(err error, stdout *stream) error {
+	lost := stdout.lost.Load()
+	if lost == nil {
+		return err
+	}
+	var status exitStatus
+	isLost := err == nil || errors.Is(err, *lost)
+	switch {
+	case errors.As(err, &status):
+		return &failure{*lost, int(status)}
+	case isLost && errors.Is(*lost, syscall.EPIPE):
+		return exitStatus(exitUnread)
+	case isLost:
+		return cmp.Or(err, *lost)
+	}
+	return errors.Join(err, *lost)
 }
 
 // exitStatusOf gives the status that the command exits with for an error, 0 for none.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,14 +84,14 @@ it was aborted.`,
 	}
 	flags := command.Flags()
 	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute")
-	flags.StringVar(&from, "from", "", "execute an earlier build again, as it was but for what is given: its `id`")
+	chosenVar(flags, &from, "from", "", "execute an earlier build again, as it was but for what is given: its `id`")
 	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
-	flags.StringVarP(&job, "inputs-from", "j", "", "take the inputs that are not given from this `PIPELINE/JOB`, on a Concourse")
+	chosenVar(flags, &job, "inputs-from", "j", "take the inputs that are not given from this `PIPELINE/JOB`, on a Concourse")
 	flags.StringArrayVarP(&outputs, "output", "o", nil, "a directory to bring an output home to: `NAME=PATH`")
 	uploads.add(flags)
 	flags.BoolVar(&request.Delete, "delete", false, "remove from the outputs' directories what the outputs do not have")
-	flags.StringVar(&request.Image, "image", "", "run in this `image` and not in the task file's: a file or directory with one, @BUILD/OUTPUT, the name of one in a registry, or of an input of the job of --inputs-from")
+	chosenVar(flags, &request.Image, "image", "", "run in this `image` and not in the task file's: a file or directory with one, @BUILD/OUTPUT, the name of one in a registry, or of an input of the job of --inputs-from")
 	flags.BoolVarP(&request.Privileged, "privileged", "p", false, "run the task with all rights of root")
 	flags.BoolVar(&request.Hermetic, "hermetic", false, "run the task without a network")
 	flags.StringArrayVar(&request.Tags, "tag", nil, "run on a worker with this `tag`")
@@ -234,27 +235,40 @@ func outcomeError(outcome execute.Outcome, err error) error {
 	return &failure{err, status}
 }
 
+// sameInterrupt is how soon after the first an interrupt is no second one: timeout and npm
+// send a program what its group, or its terminal, has sent it as well.
+var sameInterrupt = 100 * time.Millisecond
+
 // interrupts closes abort at the first interrupt and ends the context at the second.
 func interrupts(parent context.Context) (ctx context.Context, abort <-chan struct{}, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	first := make(chan struct{})
-	go func() {
-		select {
-		case <-signals:
-			close(first)
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-signals:
-			cancel(errLeft)
-		case <-ctx.Done():
-		}
-	}()
+	go heedInterrupts(ctx, signals, func() { close(first) }, func() { cancel(errLeft) })
 	return ctx, first, func() {
 		signal.Stop(signals)
 		cancel(nil)
+	}
+}
+
+// heedInterrupts calls abort at the first of signals and leave at the second, unless ctx
+// ends before.
+func heedInterrupts(ctx context.Context, signals <-chan os.Signal, abort, leave func()) {
+	var aborted time.Time
+	for {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		switch {
+		case aborted.IsZero():
+			aborted = time.Now()
+			abort()
+		case time.Since(aborted) >= sameInterrupt:
+			leave()
+			return
+		}
 	}
 }

@@ -126,7 +126,7 @@ caches are not shown: midge ls lists them.`,
   midge diff 12 --json | jq -r '.[] | select(.change == "removed") | .path'`,
 		Args: arguments(0, 1),
 		RunE: func(command *cobra.Command, args []string) error {
-			text := ""
+			text := ":"
 			if len(args) == 1 {
 				text = args[0]
 			}

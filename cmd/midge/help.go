@@ -35,6 +35,19 @@ func newHelpCommand() *cobra.Command {
 			}
 			return about.Help()
 		},
+		ValidArgsFunction: func(command *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			about, _, err := command.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var choices []completionChoice
+			for _, c := range about.Commands() {
+				if c.IsAvailableCommand() {
+					choices = append(choices, completionChoice{c.Name(), c.Short})
+				}
+			}
+			return offer(choices, word)
+		},
 	}
 }
 

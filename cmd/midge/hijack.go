@@ -62,8 +62,8 @@ it could not be run.`,
 	}
 	flags.choice.addFlags(command.Flags())
 	f := command.Flags()
-	f.BoolVar(&flags.list, "list", false, "list the sessions that run")
-	f.StringVar(&flags.attach, "attach", "", "attach to the `session` of this id")
+	f.BoolVar(&flags.list, "list", false, "list the sessions that run, and those that have ended and nobody was told")
+	chosenVar(f, &flags.attach, "attach", "", "attach to the `session` of this id")
 	f.BoolVar(&flags.readOnly, "read-only", false, "with --attach: watch it and type nothing")
 	f.BoolVar(&flags.toolbox, "toolbox", false, "run the shell, or the command, of the server's busybox, for images that have none")
 	f.StringVar(&flags.escape, "escape", "~", "the `character` that begins commands like ~. at the start of a line, or none")
@@ -149,8 +149,12 @@ func hijackProcesses(container api.Container, args []string, toolbox bool) []api
 func sessionsTable(sessions []api.HijackSession) table {
 	t := table{headers: []string{"session", "build", "step", "user", "clients", "command"}}
 	for _, s := range sessions {
+		clients := fmt.Sprint(s.Clients)
+		if s.EndTime != 0 {
+			clients = "ended"
+		}
 		t.add(cell{text: s.ID}, cell{text: fmt.Sprint(s.BuildID)}, cell{text: s.StepName}, cell{text: s.User},
-			cell{text: fmt.Sprint(s.Clients)}, cell{text: strings.Join(s.Command, " ")})
+			cell{text: clients}, cell{text: strings.Join(s.Command, " ")})
 	}
 	return t
 }

@@ -24,14 +24,14 @@ type containerChoice struct {
 }
 
 func (c *containerChoice) addFlags(flags *pflag.FlagSet) {
-	flags.StringVarP(&c.build, "build", "b", "", "the `id` of the build; with --job its name")
-	flags.StringVarP(&c.step, "step", "s", "", "the `name` of the step")
-	flags.StringVar(&c.stepType, "step-type", "", "the `type` of the step: task, get, put or check")
-	flags.StringVarP(&c.attempt, "attempt", "a", "", "the `number` of the attempt, for a step that is retried")
-	flags.StringVar(&c.handle, "handle", "", "the container's `handle`, from midge containers")
-	flags.StringVarP(&c.page, "url", "u", "", "the `URL` of the build's page")
-	flags.StringVarP(&c.job, "job", "j", "", "the `PIPELINE/JOB`, on a Concourse")
-	flags.StringVarP(&c.check, "check", "c", "", "the `PIPELINE/RESOURCE` whose check is meant, on a Concourse")
+	chosenVar(flags, &c.build, "build", "b", "the `id` of the build; with --job its name")
+	chosenVar(flags, &c.step, "step", "s", "the `name` of the step")
+	chosenVar(flags, &c.stepType, "step-type", "", "the `type` of the step: task, get, put or check")
+	chosenVar(flags, &c.attempt, "attempt", "a", "the `number` of the attempt, for a step that is retried")
+	chosenVar(flags, &c.handle, "handle", "", "the container's `handle`, from midge containers")
+	chosenVar(flags, &c.page, "url", "u", "the `URL` of the build's page")
+	chosenVar(flags, &c.job, "job", "j", "the `PIPELINE/JOB`, on a Concourse")
+	chosenVar(flags, &c.check, "check", "c", "the `PIPELINE/RESOURCE` whose check is meant, on a Concourse")
 }
 
 // container gives the container that is meant. Of several the user chooses one.

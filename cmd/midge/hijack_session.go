@@ -80,6 +80,8 @@ func (s *hijackSession) explain(err error) error {
 		return fmt.Errorf("container %s cannot be hijacked: %w", terminal.Line(s.container.ID), err)
 	case errors.As(err, &refused) && refused.Code == hijack.CodeNotFound && s.isShell && len(s.options.Processes) > 1:
 		return &failure{errors.New("the container has no shell, neither bash nor sh: name a command it has after --"), exitNotRun}
+	case errors.As(err, &refused) && refused.Code == hijack.CodeNotFound && s.isBuild():
+		return &failure{fmt.Errorf("%w; the build of that number is meant by: midge hijack -b %[2]s", err, s.options.Processes[0].Path), exitNotRun}
 	case errors.As(err, &refused):
 		return &failure{err, exitNotRun}
 	case err != nil:
@@ -90,6 +92,16 @@ func (s *hijackSession) explain(err error) error {
 		return exitStatus(s.result.ExitStatus)
 	}
 	return nil
+}
+
+// isBuild tells whether the command looks like a build's id, which other commands take as
+// their argument.
+func (s *hijackSession) isBuild() bool {
+	if len(s.options.Processes) == 0 {
+		return false
+	}
+	_, err := parseBuildID(s.options.Processes[0].Path)
+	return err == nil
 }
 
 // conclude says how the session ended, and gives what the command ends with.

@@ -57,3 +57,12 @@ func TestShortDuration(t *testing.T) {
 		}
 	}
 }
+
+func TestEmptyContainerPath(t *testing.T) {
+	if place, err := parseContainerPath("", false); err == nil {
+		t.Errorf("what is empty names %+v", place)
+	}
+	if place, err := parseContainerPath(":", false); err != nil || place.path != "." {
+		t.Errorf("the newest build's directory is %+v, %v", place, err)
+	}
+}

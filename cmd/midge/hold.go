@@ -78,7 +78,7 @@ func (p *program) changeHold(ctx context.Context, text string, change func(conte
 func heldTable(containers []api.Container) table {
 	t := table{headers: []string{"build", "step", "handle", "kept for", "held by"}}
 	for _, c := range containers {
-		kept := "as long as its task runs"
+		kept := "no longer than its task runs"
 		if remaining, err := time.ParseDuration(c.ExpiresIn); err == nil {
 			kept = shortDuration(remaining)
 		}

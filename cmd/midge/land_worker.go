@@ -29,6 +29,6 @@ func newLandWorkerCommand(p *program) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringVarP(&worker, "worker", "w", "", "the `name` of the worker")
+	chosenVar(command.Flags(), &worker, "worker", "w", "the `name` of the worker")
 	return command
 }

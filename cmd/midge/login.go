@@ -48,7 +48,7 @@ MIDGE_TOKEN_FILE the name of a file with one; see midge tokens.`,
 	}
 	f := command.Flags()
 	f.StringVarP(&flags.url, "concourse-url", "c", "", "the `URL` of the server, a midge or a Concourse")
-	f.StringVarP(&flags.team, "team-name", "n", "", "the `team` to log in to")
+	chosenVar(f, &flags.team, "team-name", "n", "the `team` to log in to")
 	f.StringVarP(&flags.user, "username", "u", "", "the `name` of the user")
 	f.StringVarP(&flags.password, "password", "p", "", "the user's `password`; other users of this machine may see it")
 	f.StringVar(&flags.caCert, "ca-cert", "", "a `file` of certificates, in PEM, of authorities to trust")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"log"
 	"os"
@@ -49,8 +50,12 @@ func run() int {
 	command.SetIn(p.stdin)
 	command.SetOut(p.stdout)
 	command.SetErr(p.stderr)
-	if command, err := command.ExecuteC(); err != nil {
-		return p.fail(p.checked(command, err))
+	executed, err := command.ExecuteC()
+	if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
+		err = flagError(command, err) // of a flag before the command cobra does not ask for that
+	}
+	if err := p.checked(executed, withLost(err, p.stdout)); err != nil {
+		return p.fail(err)
 	}
 	return 0
 }

@@ -25,6 +25,7 @@ const asPatient = "MIDGE_TEST_PATIENT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asMidge) != "" {
+		sameInterrupt = 0 // a test is quicker than a person
 		if os.Getenv(asPatient) != "" {
 			completionTime = patience
 		}
@@ -95,6 +96,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`"(sent|fetched)_compressed": \d+`), `"${1}_compressed": 150`},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "1a2b3c4d"},
 	{regexp.MustCompile(`"modified": "[^"]*"`), `"modified": "2026-01-02T15:04:05Z"`},
+	{regexp.MustCompile(`as artifact \d+, for: midge artifacts pull \d+`), "as artifact 7, for: midge artifacts pull 7"},
 	{regexp.MustCompile(`"(start|end|create)_time": \d+`), `"${1}_time": 1767366245`},
 	{regexp.MustCompile(`"(expires_at|used_at)": \d+`), `"${1}": 1767366245`},
 	{regexp.MustCompile(`"token": "[A-Za-z0-9+/]{38}"`), `"token": "0123abcd"`},

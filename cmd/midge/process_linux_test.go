@@ -185,3 +185,53 @@ func TestVerbose(t *testing.T) {
 		t.Errorf("%v, stderr is %q", err, &stderr)
 	}
 }
+
+// What a task prints and stdout does not take is not lost without a word.
+func TestFullStdout(t *testing.T) {
+	server, dir := startServer(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, test := range []struct {
+		args   string
+		status int
+	}{
+		{"execute --quiet -c hello.yml -i src=src", 1},
+		{"execute --quiet -c fail.yml", 7},
+		{"execute --json -c fail.yml", 7},
+		{"watch --quiet -b 2", 7},
+		{"builds", 1},
+	} {
+		command := midgeCommand(t, dir, []string{socketOf(server)}, strings.Fields(test.args)...)
+		var stderr bytes.Buffer
+		command.Stdout, command.Stderr = full, &stderr
+		_ = command.Run()
+		want := "midge: write /dev/stdout: no space left on device\n"
+		if got := command.ProcessState.ExitCode(); got != test.status || !strings.HasSuffix(stderr.String(), want) || strings.Count(stderr.String(), want) != 1 {
+			t.Errorf("%s: exit status %d, want %d; stderr is %q", test.args, got, test.status, &stderr)
+		}
+	}
+}
+
+// Who stops reading gets no words about it, and the status of a program that SIGPIPE has ended.
+func TestUnreadStdout(t *testing.T) {
+	server, dir := startServer(t)
+	buildOfTasks(t, server, "unit")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	defer writer.Close()
+	for _, args := range []string{"hijack -b 1 -- echo unread", "hijack -b 1 --json -- echo unread"} {
+		command := midgeCommand(t, dir, []string{socketOf(server)}, strings.Fields(args)...)
+		var stderr bytes.Buffer
+		command.Stdout, command.Stderr = writer, &stderr
+		_ = command.Run()
+		if got := command.ProcessState.ExitCode(); got != 141 || stderr.Len() > 0 {
+			t.Errorf("%s: exit status %d, stderr is %q", args, got, &stderr)
+		}
+	}
+}

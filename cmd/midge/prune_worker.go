@@ -50,7 +50,7 @@ func newPruneWorkerCommand(p *program) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringVarP(&worker, "worker", "w", "", "the `name` of the worker")
+	chosenVar(command.Flags(), &worker, "worker", "w", "the `name` of the worker")
 	command.Flags().BoolVarP(&allStalled, "all-stalled", "a", false, "all that have not been heard of lately")
 	return command
 }

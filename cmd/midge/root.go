@@ -115,8 +115,8 @@ const targetShort = "t"
 // the target. Making them for each command anew would be much of the time to start.
 func (p *program) newGlobalFlags(short string) *pflag.FlagSet {
 	global := pflag.NewFlagSet("", pflag.ContinueOnError)
-	global.StringVarP(&p.flags.target, "target", short, "", "the server to talk to: a saved `name` or an URL")
-	global.StringVar(&p.flags.team, "team", "", "the `team` to act for, if not the target's")
+	chosenVar(global, &p.flags.target, "target", short, "the server to talk to: a saved `name` or an URL")
+	chosenVar(global, &p.flags.team, "team", "", "the `team` to act for, if not the target's")
 	global.BoolVar(&p.flags.json, "json", false, "answer in JSON")
 	global.BoolVar(&p.flags.quiet, "quiet", false, "say nothing but the answer or the task's output")
 	global.BoolVar(&p.flags.verbose, "verbose", false, "show each request and its answer's status")

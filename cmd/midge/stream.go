@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/term"
 )
@@ -11,6 +12,7 @@ type stream struct {
 	*os.File
 	terminal bool // a person reads it
 	colour   bool // and wants colours
+	lost     atomic.Pointer[error]
 }
 
 func newStream(file *os.File, lookupEnv func(string) (string, bool)) *stream {
@@ -19,6 +21,19 @@ func newStream(file *os.File, lookupEnv func(string) (string, bool)) *stream {
 	name, _ := lookupEnv("TERM")
 	return &stream{File: file, terminal: terminal, colour: terminal && plain == "" && name != "dumb"}
 }
+
+// Write writes what a command prints, and keeps the error of what is lost: those who show
+// how a build goes have nobody to give it to.
+func (s *stream) Write(p []byte) (int, error) {
+	n, err := s.File.Write(p)
+	if err != nil {
+		s.lost.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// WriteString implements io.StringWriter.
+func (s *stream) WriteString(text string) (int, error) { return s.Write([]byte(text)) }
 
 // style is what a terminal is told before a text.
 type style string

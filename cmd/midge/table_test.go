@@ -157,3 +157,13 @@ func TestEmptyListInJSON(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A session that has ended, and whose client has not come back to hear it, is no session that runs.
+func TestSessions(t *testing.T) {
+	listed := sessionsTable([]api.HijackSession{{Clients: 2}, {}, {EndTime: 1_000_000}})
+	for i, want := range []string{"2", "0", "ended"} {
+		if got := listed.rows[i][4].text; got != want {
+			t.Errorf("session %d has the clients %q, want %q", i, got, want)
+		}
+	}
+}

@@ -41,7 +41,7 @@ scripts. A script gives its own in MIDGE_TOKEN, or has it in a file that MIDGE_T
 			return answer(p, tokens, func(tokens []api.Token) table { return tokensTable(tokens, time.Now()) })
 		},
 	}
-	command.Flags().StringVar(&user, "user", "", "those of this `user`, like local:ann; for owners of the team main")
+	chosenVar(command.Flags(), &user, "user", "", "those of this `user`, like local:ann; for owners of the team main")
 	for _, below := range []*cobra.Command{newCreateTokenCommand(p), newRevokeTokensCommand(p)} {
 		p.addGlobalFlags(below.Flags())
 		p.measure(below)
@@ -85,7 +85,7 @@ func newCreateTokenCommand(p *program) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringVar(&wanted.User, "user", "", "for this `user`, like local:ann; for owners of the team main")
+	chosenVar(command.Flags(), &wanted.User, "user", "", "for this `user`, like local:ann; for owners of the team main")
 	command.Flags().StringVar(&lasts, "lasts", "", "how `long`, like 30d or 12h; else as long as the server says, 90 days")
 	return command
 }

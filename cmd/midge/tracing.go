@@ -34,12 +34,18 @@ const (
 	measuredTimeout = 3 * time.Second
 )
 
+// How a trace, and what was used, can be shown.
+var (
+	traceForms = []string{"tree", "json"}
+	usageForms = []string{"table", "json"}
+)
+
 // addMeasuringFlags adds the flags that ask for a command's trace and usage.
 func (p *program) addMeasuringFlags(flags *pflag.FlagSet) {
-	flags.Var(&choice{&p.flags.trace, []string{"tree", "json"}}, "trace", "show where the time went: as a `tree or json`")
+	flags.Var(&choice{&p.flags.trace, traceForms}, "trace", "show where the time went: as a `tree or json`")
 	flags.Lookup("trace").NoOptDefVal = "tree"
 	flags.StringVar(&p.flags.traceFile, "trace-file", "", "write the trace to this `file`, as json if not told else")
-	flags.Var(&choice{&p.flags.usage, []string{"table", "json"}}, "usage", "show what was used: as a `table or json`")
+	flags.Var(&choice{&p.flags.usage, usageForms}, "usage", "show what was used: as a `table or json`")
 	flags.Lookup("usage").NoOptDefVal = "table"
 }
 
