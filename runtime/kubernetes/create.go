@@ -215,7 +215,9 @@ func (w *Worker) removeUp(ctx context.Context, name string, img image) error {
 func (w *Worker) makePod(ctx context.Context, p *corev1.Pod, say *progress) (made *corev1.Pod, err error) {
 	ctx, span := trace.StartSpan(ctx, "create pod")
 	defer func() { span.End(err) }()
-	err = w.requestFor(ctx, untilDone, say.notYet, func(ctx context.Context) (err error) {
+	failed, tried := w.noteQuota(say.notYet)
+	defer tried()
+	err = w.requestFor(ctx, untilDone, failed, func(ctx context.Context) (err error) {
 		made, err = w.client.Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) { // by a request whose answer was lost
 			made, err = w.client.Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})

@@ -88,7 +88,7 @@ func passes(err error) bool {
 		return false
 	case apierrors.IsForbidden(err):
 		// In a namespace that is new there may be no service account yet.
-		return strings.Contains(err.Error(), "exceeded quota") || strings.Contains(err.Error(), "error looking up service account")
+		return isQuota(err) || strings.Contains(err.Error(), "error looking up service account")
 	case apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err),
 		apierrors.IsServiceUnavailable(err), apierrors.IsUnexpectedServerError(err), apierrors.IsConflict(err):
 		return true

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,7 +52,8 @@ type Worker struct {
 	cacheNames *cacheNames
 	owners     []metav1.OwnerReference // of pods, and of secrets that have no pod yet
 
-	kept keptPrograms
+	kept      keptPrograms
+	overQuota atomic.Int32 // pods that wait for what a quota leaves
 
 	unreachable sync.Once // said that pods do not reach ArtifactsURL
 
