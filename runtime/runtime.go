@@ -63,6 +63,14 @@ type Collector interface {
 	Collect(ctx context.Context, unused time.Duration) error
 }
 
+// Crowded is a Worker whose containers may have to wait for room that others take.
+type Crowded interface {
+	Worker
+
+	// WaitsForRoom tells whether some do.
+	WaitsForRoom(ctx context.Context) (bool, error)
+}
+
 // WorkerInfo says what a worker is and how busy it is.
 type WorkerInfo struct {
 	Runtime  string // runc, kubernetes, memory

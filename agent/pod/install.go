@@ -11,7 +11,7 @@ import (
 // Install copies the running program into dir, and makes the directories of so many
 // volumes there. Whoever the container runs as may write in them.
 func Install(dir string, volumes int) error {
-	if err := copyProgram(filepath.Join(dir, filepath.Base(Program))); err != nil {
+	if err := copyProgram(filepath.Join(dir, programFile)); err != nil {
 		return fmt.Errorf("bring midge-agent into the pod: %w", err)
 	}
 	for number := range volumes {
@@ -27,7 +27,7 @@ func Install(dir string, volumes int) error {
 }
 
 func copyProgram(path string) error {
-	program, err := os.Open("/proc/self/exe")
+	program, err := os.Open(ownProgram)
 	if err != nil {
 		return err
 	}

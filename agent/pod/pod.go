@@ -2,7 +2,8 @@
 // with the server from there: both ends of that.
 //
 // An init container brings the program into a directory that the container has too,
-// whatever its image: Install. There the program runs as the container's first
+// whatever its image: Install. What pods share may have it from an earlier one, in a
+// directory that no container writes in but those of this program: KeepProgram. There it runs as the container's first
 // process: Serve. It supervises the task and every hijacked process (package agent),
 // and reads and writes the container's volumes. The server reaches it by a stream
 // that somebody else makes, which leads to the standard input and output of the
@@ -33,7 +34,8 @@ import (
 // Names of the program's modes, its first argument. The second is Dir.
 const (
 	// ModeInstall brings the program into the directory, with as many volumes as the
-	// third argument says.
+	// third argument says. With a fourth and a fifth the program is put into the directory
+	// that pods share as well, and its digest into a file, or why it could not be put there.
 	ModeInstall = "pod-install"
 	// ModeCache does nothing: it keeps a container that has what pods share there for
 	// exchanges, until a signal ends it.
@@ -52,7 +54,7 @@ const (
 const Dir = "/midge"
 
 // Program is the program's path there.
-const Program = Dir + "/midge-agent"
+const Program = Dir + "/" + programFile
 
 // VolumeDir is where in Dir the volume of that number lies. It is mounted where the
 // container is to see it.
@@ -71,11 +73,12 @@ func Main(ctx context.Context, args []string) (ok bool, err error) {
 	mode, dir := args[0], args[1]
 	switch {
 	case mode == ModeInstall && len(args) == 3:
-		volumes, err := strconv.Atoi(args[2])
-		if err != nil || volumes < 0 {
-			return true, fmt.Errorf("%q is no number of volumes", args[2])
+		return true, install(dir, args[2])
+	case mode == ModeInstall && len(args) == 5:
+		if err := install(dir, args[2]); err != nil {
+			return true, err
 		}
-		return true, Install(dir, volumes)
+		return true, reportProgram(args[3], args[4])
 	case mode == ModeCache && len(args) == 2:
 		stay(ctx)
 		return true, nil
@@ -88,6 +91,24 @@ func Main(ctx context.Context, args []string) (ok bool, err error) {
 	default:
 		return false, nil
 	}
+}
+
+func install(dir, number string) error {
+	volumes, err := strconv.Atoi(number)
+	if err != nil || volumes < 0 {
+		return fmt.Errorf("%q is no number of volumes", number)
+	}
+	return Install(dir, volumes)
+}
+
+// reportProgram puts the program into the directory that pods share, and says in a file
+// how that went: the pod itself does without.
+func reportProgram(shared, file string) error {
+	report, err := KeepProgram(shared)
+	if err != nil {
+		report = err.Error()
+	}
+	return os.WriteFile(file, []byte(report), 0o666)
 }
 
 // stay returns when a signal says so, or ctx.

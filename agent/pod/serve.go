@@ -26,6 +26,11 @@ func Serve(ctx context.Context, dir string) error {
 		quit:    make(chan struct{}),
 		changed: make(chan struct{}),
 	}
+	program, err := hold(ownProgram)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
 	listener, err := s.listen()
 	if err != nil {
 		return err

@@ -20,17 +20,18 @@ type container struct {
 	worker  *Worker
 	handle  string
 	pod     string
+	program string // the path of midge-agent in the task's container
 	client  *pod.Client
 	volumes []volume
 	shares  bool // its pod has the cache
 }
 
 func (w *Worker) container(p *corev1.Pod) (*container, error) {
-	c := &container{worker: w, handle: p.Annotations[annotationContainer], pod: p.Name, shares: hasCache(p)}
+	c := &container{worker: w, handle: p.Annotations[annotationContainer], pod: p.Name, program: programOf(p), shares: hasCache(p)}
 	if err := json.Unmarshal([]byte(p.Annotations[annotationVolumes]), &c.volumes); err != nil {
 		return nil, fmt.Errorf("pod %s does not say what its volumes are: %w", p.Name, err)
 	}
-	c.client = w.podClient(c.handle, c.pod)
+	c.client = w.podClient(c.handle, c.pod, c.program)
 	return c, nil
 }
 

@@ -94,18 +94,8 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtim
 	if err != nil {
 		return nil, err
 	}
-	volumes, err := w.volumesFor(spec)
+	p, err := w.podOf(spec, img)
 	if err != nil {
-		return nil, err
-	}
-	p, err := w.newPod(spec, newPodName(w.Name(), spec.Handle), img.reference, volumes)
-	if err != nil {
-		return nil, err
-	}
-	if w.shares(volumes) {
-		w.share(p, spec)
-	}
-	if p, err = w.placed(p, spec.Tags); err != nil {
 		return nil, err
 	}
 	c, err := w.start(ctx, spec, p, img)
@@ -116,6 +106,25 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) (runtim
 		return c, nil
 	}
 	return nil, errors.Join(err, w.removeUp(ctx, p.Name, img))
+}
+
+// podOf gives the pod of a container, as the templates have it.
+func (w *Worker) podOf(spec runtime.ContainerSpec, img image) (*corev1.Pod, error) {
+	volumes, err := w.volumesFor(spec)
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.newPod(spec, newPodName(w.Name(), spec.Handle), img.reference, volumes)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case w.shares(volumes):
+		w.share(p, spec)
+	case w.keepsProgram(spec, volumes):
+		w.keepProgram(p)
+	}
+	return w.placed(p, spec.Tags)
 }
 
 // start makes the pod and waits until it runs.
@@ -142,26 +151,38 @@ func (w *Worker) start(ctx context.Context, spec runtime.ContainerSpec, p *corev
 }
 
 // bringUp makes the pod and waits until its container runs. One that its node does not take
-// is made again, for the scheduler to find another node.
+// is made again, for the scheduler to find another node, and so is one whose node lacks
+// the program that it begins with.
 func (w *Worker) bringUp(ctx context.Context, handle string, p *corev1.Pod, img image, say *progress) (*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.options.StartTimeout, errStartTimeout)
 	defer cancel()
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		up, err := w.bringUpOnce(ctx, handle, p, img, say)
+		up, err := w.bringUpOnce(ctx, handle, w.withKeptProgram(p), img, say)
 		refused := (*PodError)(nil)
-		if !errors.As(err, &refused) || !refused.passes {
-			return up, err
+		lacks := errors.Is(err, errNoProgram)
+		switch {
+		case err == nil:
+			w.learnProgram(up)
+			return up, nil
+		case lacks:
+			w.kept.lack(time.Now())
+		case errors.As(err, &refused) && refused.passes:
+			say.waiting(err.Error())
+		default:
+			return nil, err
 		}
-		say.waiting(err.Error())
 		if err := w.removeUp(ctx, p.Name, img); err != nil {
 			return nil, err
+		}
+		p.Name = newPodName(w.Name(), handle)
+		if lacks {
+			continue // with the program
 		}
 		select {
 		case <-ctx.Done():
 			return nil, say.ended(ctx)
 		case <-time.After(wait):
 		}
-		p.Name = newPodName(w.Name(), handle)
 	}
 }
 
@@ -194,7 +215,9 @@ func (w *Worker) removeUp(ctx context.Context, name string, img image) error {
 func (w *Worker) makePod(ctx context.Context, p *corev1.Pod, say *progress) (made *corev1.Pod, err error) {
 	ctx, span := trace.StartSpan(ctx, "create pod")
 	defer func() { span.End(err) }()
-	err = w.requestFor(ctx, untilDone, say.notYet, func(ctx context.Context) (err error) {
+	failed, tried := w.noteQuota(say.notYet)
+	defer tried()
+	err = w.requestFor(ctx, untilDone, failed, func(ctx context.Context) (err error) {
 		made, err = w.client.Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) { // by a request whose answer was lost
 			made, err = w.client.Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})

@@ -81,9 +81,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *container) exchange(ctx context.Context, order pod.Order, trees []http.Handler) (digests []string, err error) {
 	ctx, span := trace.StartSpan(ctx, "exchange trees")
 	defer func() { span.End(err) }()
-	w, in := c.worker, taskContainer
+	w, in, program := c.worker, taskContainer, c.program
 	if c.shares {
-		in, order.Cache = cacheContainer, cachePath
+		in, program, order.Cache = cacheContainer, pod.Program, cachePath
 		state, err := c.client.State(ctx)
 		if err != nil {
 			return nil, c.explain(err)
@@ -96,7 +96,7 @@ func (c *container) exchange(ctx context.Context, order pod.Order, trees []http.
 		order.URL = w.options.ArtifactsURL + path
 	}
 	for attempt := 1; ; attempt++ {
-		stream, err := w.dial(ctx, c.handle, c.pod, nil, in, pod.ModeExchange, pod.Dir)
+		stream, err := w.dial(ctx, c.handle, c.pod, nil, in, program, pod.ModeExchange, pod.Dir)
 		if err != nil {
 			return nil, err
 		}

@@ -90,9 +90,11 @@ func (c counted) Objects() http.Handler {
 }
 
 // onNode has the worker's pods share a directory of the node that goes with the test.
-func onNode(t *testing.T, options *kubernetes.Options) {
+func onNode(t *testing.T, options *kubernetes.Options) { onDirectory(options, t.TempDir()) }
+
+func onDirectory(options *kubernetes.Options, dir string) {
 	options.Cache = kubernetes.CacheNode
-	options.PodTemplate = fmt.Appendf(nil, "spec: {volumes: [{name: midge-cache, hostPath: {path: %s}}]}", t.TempDir())
+	options.PodTemplate = fmt.Appendf(nil, "spec: {volumes: [{name: midge-cache, hostPath: {path: %s}}]}", dir)
 }
 
 // onClaim has the worker's pods share a volume that is claimed.

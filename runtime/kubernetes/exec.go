@@ -31,11 +31,11 @@ import (
 
 // dialer gives what makes streams to the first process of a pod. They are made again
 // while what keeps them from being made may pass; a pod that is no more is a *PodError.
-func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn, error) {
+func (w *Worker) dialer(handle, name, program string) func(ctx context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		outage := w.outage(name)
 		outage.begin()
-		conn, err := w.dial(ctx, handle, name, outage.fail, taskContainer, pod.ModeConnect, pod.Dir)
+		conn, err := w.dial(ctx, handle, name, outage.fail, taskContainer, program, pod.ModeConnect, pod.Dir)
 		if err == nil {
 			outage.end()
 		}
@@ -43,11 +43,11 @@ func (w *Worker) dialer(handle, name string) func(ctx context.Context) (net.Conn
 	}
 }
 
-// dial makes a stream to midge-agent, which it starts in a pod's container with those
-// arguments. failed, if it is not nil, is told why it cannot be made yet.
-func (w *Worker) dial(ctx context.Context, handle, name string, failed func(error), container string, args ...string) (net.Conn, error) {
+// dial makes a stream to midge-agent, which that command starts in a pod's container.
+// failed, if it is not nil, is told why it cannot be made yet.
+func (w *Worker) dial(ctx context.Context, handle, name string, failed func(error), container string, command ...string) (net.Conn, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		conn, err := w.execSoon(ctx, name, container, append([]string{pod.Program}, args...))
+		conn, err := w.execSoon(ctx, name, container, command)
 		if err == nil {
 			return conn, nil
 		}

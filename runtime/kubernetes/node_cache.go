@@ -54,26 +54,10 @@ func (w *Worker) shares(volumes []volume) bool {
 // share adds to a pod a container that has the cache, for exchanges. It is a sidecar:
 // an init container that stays for as long as the task's does.
 func (w *Worker) share(p *corev1.Pod, spec runtime.ContainerSpec) {
-	source := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: string(w.options.Cache)}}
-	if w.options.Cache == CacheNode {
-		source = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{
-			Path: w.nodeDirectory(),
-			Type: new(corev1.HostPathDirectoryOrCreate),
-		}}
-	}
-	p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: cacheVolumeName, VolumeSource: source})
+	w.addCache(p)
 	security := w.containerSecurity(false, w.isRestricted(spec))
 	if w.options.Cache == CacheNode || !w.isRestricted(spec) {
-		// A node's directory is root's.
-		security = &corev1.SecurityContext{
-			RunAsUser:                new(int64(0)),
-			RunAsNonRoot:             new(false),
-			AllowPrivilegeEscalation: new(false),
-			Capabilities: &corev1.Capabilities{
-				Drop: []corev1.Capability{"ALL"},
-				Add:  []corev1.Capability{"CHOWN", "DAC_OVERRIDE", "FOWNER"},
-			},
-		}
+		security = ofNodes()
 	} else {
 		p.Spec.SecurityContext.FSGroup = p.Spec.SecurityContext.RunAsGroup
 	}
@@ -82,9 +66,36 @@ func (w *Worker) share(p *corev1.Pod, spec runtime.ContainerSpec) {
 		Image:           w.options.AgentImage,
 		Command:         []string{pod.Program, pod.ModeCache, pod.Dir},
 		RestartPolicy:   new(corev1.ContainerRestartPolicyAlways),
-		VolumeMounts:    slices.Concat(p.Spec.InitContainers[0].VolumeMounts, []corev1.VolumeMount{{Name: cacheVolumeName, MountPath: cachePath}}),
+		VolumeMounts:    slices.Concat(p.Spec.InitContainers[0].VolumeMounts, []corev1.VolumeMount{cacheMount}),
 		SecurityContext: security,
 	})
+}
+
+var cacheMount = corev1.VolumeMount{Name: cacheVolumeName, MountPath: cachePath}
+
+// addCache adds the cache to a pod's volumes.
+func (w *Worker) addCache(p *corev1.Pod) {
+	source := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: string(w.options.Cache)}}
+	if w.options.Cache == CacheNode {
+		source = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{
+			Path: w.nodeDirectory(),
+			Type: new(corev1.HostPathDirectoryOrCreate),
+		}}
+	}
+	p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: cacheVolumeName, VolumeSource: source})
+}
+
+// ofNodes is what a container may do that has a directory of the node, which is root's.
+func ofNodes() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		RunAsUser:                new(int64(0)),
+		RunAsNonRoot:             new(false),
+		AllowPrivilegeEscalation: new(false),
+		Capabilities: &corev1.Capabilities{
+			Drop: []corev1.Capability{"ALL"},
+			Add:  []corev1.Capability{"CHOWN", "DAC_OVERRIDE", "FOWNER"},
+		},
+	}
 }
 
 // hasCache tells whether a pod has the container that has the cache.

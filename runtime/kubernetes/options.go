@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"midge/runtime"
 )
 
@@ -95,8 +97,22 @@ func (o *Options) complete() error {
 	case o.Deadline < time.Second:
 		return fmt.Errorf("a pod cannot live for %s: the least is a second", o.Deadline)
 	}
+	if err := cmp.Or(checkImage("agent-image", o.AgentImage), checkImage("default-image", o.DefaultImage)); err != nil {
+		return err
+	}
 	if err := o.Cache.check(); err != nil {
 		return err
 	}
 	return o.checkTemplates()
+}
+
+// checkImage says what is wrong with an image that is set, nil when nothing is or none is set.
+func checkImage(setting, image string) error {
+	if image == "" {
+		return nil
+	}
+	if _, err := name.ParseReference(image); err != nil {
+		return fmt.Errorf("%s is %q, which is no image: write it as registry.example.com/midge:1", setting, image)
+	}
+	return nil
 }

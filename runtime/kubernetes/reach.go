@@ -79,13 +79,13 @@ func (w *Worker) starting() int {
 
 // reachOnce tries to reach a pod that nobody has reached yet, and tells whether it was.
 // The client for it is then the one that all use.
-func (w *Worker) reachOnce(ctx context.Context, handle, name string) bool {
+func (w *Worker) reachOnce(ctx context.Context, handle, name, program string) bool {
 	var reached atomic.Bool
 	client := pod.NewClient(func(ctx context.Context) (net.Conn, error) {
 		if !reached.Load() {
-			return w.execSoon(ctx, name, taskContainer, []string{pod.Program, pod.ModeConnect, pod.Dir})
+			return w.execSoon(ctx, name, taskContainer, []string{program, pod.ModeConnect, pod.Dir})
 		}
-		return w.dialer(handle, name)(ctx)
+		return w.dialer(handle, name, program)(ctx)
 	})
 	if _, err := client.State(ctx); err != nil {
 		client.Close()

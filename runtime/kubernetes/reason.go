@@ -36,6 +36,9 @@ func (e *PodError) Unwrap() error {
 // observe says how far a pod has come on its way to run, and what it waits for. What
 // it cannot recover from is an error.
 func observe(p *corev1.Pod) (at phase, waits string, err error) {
+	if lacksProgram(p) {
+		return "", "", errNoProgram
+	}
 	if err := ended(p); err != nil {
 		return "", "", err
 	}

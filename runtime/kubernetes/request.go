@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Limits of requests to the API server, by this program: its own limits are for all.
@@ -82,9 +84,11 @@ func passes(err error) bool {
 	switch {
 	case strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request"):
 		return false // with whatever status the webhook likes
+	case isUnencrypted(err):
+		return false
 	case apierrors.IsForbidden(err):
 		// In a namespace that is new there may be no service account yet.
-		return strings.Contains(err.Error(), "exceeded quota") || strings.Contains(err.Error(), "error looking up service account")
+		return isQuota(err) || strings.Contains(err.Error(), "error looking up service account")
 	case apierrors.IsTooManyRequests(err), apierrors.IsInternalError(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err),
 		apierrors.IsServiceUnavailable(err), apierrors.IsUnexpectedServerError(err), apierrors.IsConflict(err):
 		return true
@@ -101,6 +105,9 @@ func explainRequest(err error) error {
 		return fmt.Errorf("the API server does not know who asks; renew the kubeconfig's credentials: %w", err)
 	case isLackOfRight(err):
 		return fmt.Errorf("the worker lacks a right that the Role in deploy/kubernetes has, which is to be bound to its user: %w", err)
+	}
+	if isUnencrypted(err) {
+		return errors.New("the API server wants https, and the kubeconfig has its address with http: write https:// there")
 	}
 	none := (*noAnswerError)(nil)
 	if asked := (*url.Error)(nil); errors.As(err, &asked) && !errors.As(err, &none) {
@@ -121,6 +128,17 @@ func hostOf(text string) string {
 func isNetwork(err error) bool {
 	var network net.Error
 	return errors.As(err, &network)
+}
+
+// isUnencrypted tells whether a request that was not encrypted came to who takes none of those.
+func isUnencrypted(err error) bool {
+	status := apierrors.APIStatus(nil)
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool {
+		return strings.Contains(cause.Message, "HTTP request to an HTTPS server")
+	})
 }
 
 // isLackOfRight tells whether the API server has refused a request for who has made it.

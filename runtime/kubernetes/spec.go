@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -20,6 +21,7 @@ const (
 	taskContainer  = "task"
 	agentContainer = "midge-agent"
 	agentVolume    = "midge"
+	parentVolume   = "midge-work"
 )
 
 // restrictedUser runs the processes of a container whose spec names nobody, where root may not.
@@ -97,10 +99,18 @@ func (w *Worker) volumesFor(spec runtime.ContainerSpec) ([]volume, error) {
 	}
 	dir := path.Clean(spec.Dir)
 	if _, ok := taken[dir]; !ok && dir != "/" && w.isRestricted(spec) {
-		kept = append(kept, volume{Handle: spec.Handle + "-" + string(workVolume), Kind: workVolume, Path: dir, Target: dir})
+		work := volume{Handle: spec.Handle + "-" + string(workVolume), Kind: workVolume, Path: dir, Target: dir}
+		if parent := path.Dir(dir); len(kept) == 0 && strings.HasPrefix(parent, "/tmp/") {
+			work.Target = parent // where no image has anything
+		}
+		kept = append(kept, work)
 	}
 	return kept, nil
 }
+
+// isParent tells whether the volume is the working directory's parent: there the user
+// makes that, and so owns it, whoever has made the volume.
+func (v volume) isParent() bool { return v.Kind == workVolume && v.Target != v.Path }
 
 func (w *Worker) isRestricted(spec runtime.ContainerSpec) bool {
 	return w.options.Security == SecurityRestricted && !spec.Privileged
@@ -118,7 +128,13 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 	if err != nil {
 		return nil, err
 	}
+	all := []corev1.Volume{emptyVolume(agentVolume)}
 	for number, v := range volumes {
+		if v.isParent() { // whole: a node mounts a directory of a volume by a program of its own
+			all = append(all, emptyVolume(parentVolume))
+			mounts = append(mounts, corev1.VolumeMount{Name: parentVolume, MountPath: v.Target})
+			continue
+		}
 		mounts = append(mounts, corev1.VolumeMount{Name: agentVolume, MountPath: v.Target, SubPath: pod.VolumeDir(number)})
 	}
 	return &corev1.Pod{
@@ -140,10 +156,7 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 			Hostname:                      hostname(cmp.Or(spec.Hostname, spec.Handle)),
 			NodeSelector:                  nodes,
 			SecurityContext:               w.podSecurity(spec),
-			Volumes: []corev1.Volume{{
-				Name:         agentVolume,
-				VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
-			}},
+			Volumes:                       all,
 			InitContainers: []corev1.Container{{
 				Name:            agentContainer,
 				Image:           w.options.AgentImage,
@@ -163,6 +176,11 @@ func (w *Worker) newPod(spec runtime.ContainerSpec, name, image string, volumes 
 			}},
 		},
 	}, nil
+}
+
+// emptyVolume gives a volume that is the pod's own.
+func emptyVolume(name string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}
 }
 
 func (w *Worker) labels(handle string) map[string]string {

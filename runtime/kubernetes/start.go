@@ -68,8 +68,8 @@ func (w *Worker) await(ctx context.Context, handle string, p *corev1.Pod, say *p
 	defer func() { spans.end(err) }()
 	watching := podWatch{worker: w}
 	defer watching.stop()
-	name := p.Name
-	ctx, reaching := reachSoon(ctx, func(ctx context.Context) bool { return w.reachOnce(ctx, handle, name) })
+	name, program := p.Name, programOf(p)
+	ctx, reaching := reachSoon(ctx, func(ctx context.Context) bool { return w.reachOnce(ctx, handle, name, program) })
 	defer reaching.stop()
 	for {
 		at, reason, err := observe(p)

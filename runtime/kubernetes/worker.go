@@ -11,7 +11,7 @@
 // knows the names; where they share nothing it lies in the state directory, too.
 //
 // In a pod midge-agent is the first process (package agent/pod), brought there by an
-// init container. It is spoken with over the API server, by the pod's exec
+// init container, or kept by the node since an earlier pod. It is spoken with over the API server, by the pod's exec
 // subresource: nothing has to reach anything else. Scheduling, healing and balancing
 // are the cluster's; the worker says what that says.
 package kubernetes
@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,9 @@ type Worker struct {
 	// cacheNames has the caches whose content pods share.
 	cacheNames *cacheNames
 	owners     []metav1.OwnerReference // of pods, and of secrets that have no pod yet
+
+	kept      keptPrograms
+	overQuota atomic.Int32 // pods that wait for what a quota leaves
 
 	unreachable sync.Once // said that pods do not reach ArtifactsURL
 
@@ -287,7 +291,7 @@ func (w *Worker) activeTasks(ctx context.Context, pods []corev1.Pod) int {
 		}
 		all.Go(func() {
 			// A pod that cannot be asked is not known to run anything.
-			client := w.podClient(p.Annotations[annotationContainer], p.Name)
+			client := w.podClient(p.Annotations[annotationContainer], p.Name, programOf(&p))
 			if _, err := client.Process(ctx, runtime.TaskProcessID); err != nil {
 				return
 			}
@@ -307,13 +311,13 @@ func (w *Worker) activeTasks(ctx context.Context, pods []corev1.Pod) int {
 	return len(active)
 }
 
-// podClient gives the client for a pod of that name.
-func (w *Worker) podClient(handle, name string) *pod.Client {
+// podClient gives the client for a pod of that name, where midge-agent has that path.
+func (w *Worker) podClient(handle, name, program string) *pod.Client {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	client := w.clients[name]
 	if client == nil {
-		client = pod.NewClient(w.dialer(handle, name))
+		client = pod.NewClient(w.dialer(handle, name, program))
 		w.clients[name] = client
 	}
 	return client

@@ -54,8 +54,8 @@ type Collected struct {
 	Due, Removed int
 }
 
-// Collect removes containers whose build has finished, after their grace and
-// unless somebody holds them, what is on workers that no container's row names,
+// Collect removes containers whose build has finished, after their grace, or at once
+// where others wait for the room that they take, and unless somebody holds them, what is on workers that no container's row names,
 // copies of artifacts that nobody has wanted there for as long as a container stays,
 // and what else workers keep and nobody has used for KeepUnused.
 // It goes on after an error and gives all of them.
@@ -66,14 +66,16 @@ func (e *Engine) Collect(ctx context.Context) (Collected, error) {
 	}
 	var errs []error
 	var due []state.Container
+	short, err := e.shortOfRoom(ctx)
+	errs = append(errs, err)
 	for _, row := range rows {
-		isDue, err := e.due(ctx, row)
+		isDue, err := e.due(ctx, row, short)
 		if isDue {
 			due = append(due, row)
 		}
 		errs = append(errs, err)
 	}
-	removed, err := e.destroyAll(ctx, due)
+	removed, err := e.destroyAll(ctx, due, short)
 	errs = append(errs, err)
 	for _, worker := range e.options.Workers.Workers() {
 		errs = append(errs, e.collectWorker(ctx, worker))
@@ -85,8 +87,29 @@ func (e *Engine) Collect(ctx context.Context) (Collected, error) {
 	return Collected{Containers: len(rows), Due: len(due), Removed: removed}, errors.Join(errs...)
 }
 
+// roomless has the workers, by their names, on which containers wait for room.
+type roomless map[string]bool
+
+// shortOfRoom tells on which workers containers wait for room.
+func (e *Engine) shortOfRoom(ctx context.Context) (roomless, error) {
+	short := make(roomless)
+	var errs []error
+	for _, worker := range e.options.Workers.Workers() {
+		crowded, ok := worker.(runtime.Crowded)
+		if !ok {
+			continue
+		}
+		waits, err := crowded.WaitsForRoom(ctx)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ask the worker %s whether containers wait for room: %w", worker.Name(), err))
+		}
+		short[worker.Name()] = waits
+	}
+	return short, errors.Join(errs...)
+}
+
 // destroyAll destroys containers, some at once, and says how many are gone.
-func (e *Engine) destroyAll(ctx context.Context, due []state.Container) (removed int, err error) {
+func (e *Engine) destroyAll(ctx context.Context, due []state.Container, short roomless) (removed int, err error) {
 	began := time.Now()
 	errs, gone := make([]error, len(due)), make([]bool, len(due))
 	var group errgroup.Group
@@ -94,7 +117,7 @@ func (e *Engine) destroyAll(ctx context.Context, due []state.Container) (removed
 	for i, row := range due {
 		group.Go(func() error {
 			if time.Since(began) < e.collectTime {
-				gone[i], errs[i] = e.destroy(ctx, row)
+				gone[i], errs[i] = e.destroy(ctx, row, short)
 			}
 			return nil
 		})
@@ -109,9 +132,12 @@ func (e *Engine) destroyAll(ctx context.Context, due []state.Container) (removed
 }
 
 // due reports whether nobody needs a container any more.
-func (e *Engine) due(ctx context.Context, row state.Container) (bool, error) {
-	at := time.Now()
-	if at.Before(row.FinishedAt.Add(e.options.CollectGrace)) || at.Before(row.HeldUntil) {
+func (e *Engine) due(ctx context.Context, row state.Container, short roomless) (bool, error) {
+	at, grace := time.Now(), e.options.CollectGrace
+	if short[row.Worker] {
+		grace = 0
+	}
+	if at.Before(row.FinishedAt.Add(grace)) || at.Before(row.HeldUntil) {
 		return false, nil
 	}
 	builds, err := e.options.State.Builds(ctx, state.BuildFilter{From: row.BuildID, To: row.BuildID})
@@ -123,8 +149,8 @@ func (e *Engine) due(ctx context.Context, row state.Container) (bool, error) {
 
 // destroy removes a container and then its row, unless it is no longer due. The row is
 // marked first, so that nobody goes into a container that is about to be gone.
-func (e *Engine) destroy(ctx context.Context, row state.Container) (gone bool, err error) {
-	marked, err := e.markDestroying(ctx, row.Handle)
+func (e *Engine) destroy(ctx context.Context, row state.Container, short roomless) (gone bool, err error) {
+	marked, err := e.markDestroying(ctx, row.Handle, short)
 	if err != nil || !marked {
 		return false, err
 	}
@@ -139,7 +165,7 @@ func (e *Engine) destroy(ctx context.Context, row state.Container) (gone bool, e
 }
 
 // markDestroying reports false for a container that is no longer due.
-func (e *Engine) markDestroying(ctx context.Context, handle string) (marked bool, err error) {
+func (e *Engine) markDestroying(ctx context.Context, handle string, short roomless) (marked bool, err error) {
 	err = e.write(func() error {
 		e.rows.Lock()
 		defer e.rows.Unlock()
@@ -147,7 +173,7 @@ func (e *Engine) markDestroying(ctx context.Context, handle string) (marked bool
 		if err != nil {
 			return err
 		}
-		if marked, err = e.due(ctx, row); err != nil || !marked {
+		if marked, err = e.due(ctx, row, short); err != nil || !marked {
 			return err
 		}
 		row.State = containerDestroying

@@ -75,6 +75,38 @@ func TestCollectLeavesGraceAndWhatIsHeld(t *testing.T) {
 	s.checkContainers(held.ID)
 }
 
+// A crowdedWorker says whether containers wait for room.
+type crowdedWorker struct {
+	runtime.Worker
+	waits bool
+}
+
+func (w *crowdedWorker) WaitsForRoom(context.Context) (bool, error) { return w.waits, nil }
+
+// Where others wait for room no grace is left, but to what is held or runs.
+func TestCollectMakesRoom(t *testing.T) {
+	s := newServer(t)
+	worker := &crowdedWorker{Worker: s.options.Workers.Workers()[0]}
+	s.options.Workers = newPool(t, worker)
+	s.options.CollectGrace = time.Hour
+	s.start()
+	done, _ := s.run(good)
+	running := s.create(forever("a"))
+	s.awaitOutput(running.ID, "a runs")
+	s.collect()
+	s.checkContainers(done.ID, running.ID)
+	worker.waits = true
+	s.collect()
+	s.checkContainers(running.ID)
+	s.stop()
+
+	s.options.HoldFailed = time.Hour
+	s.start()
+	held, _ := s.run(bad)
+	s.collect()
+	s.checkContainers(running.ID, held.ID)
+}
+
 func TestCollectRemovesWhatNoRowNames(t *testing.T) {
 	s := newServer(t)
 	s.start()
