@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,14 +121,21 @@ func removePrograms(dir, except string) error {
 }
 
 // hold has a program stay where it is for as long as the file is open: whoever connects
-// to the first process later starts it from there.
+// to the first process later starts it from there. A task may lock it against that, since
+// it can read the file: it stays for as long as the task does then, and nobody waits.
 func hold(path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	// Who looks whether it is held is soon done.
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+	for range 10 {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // for whoever looks whether it is held
+	}
+	if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, errors.Join(fmt.Errorf("hold the program: %w", err), f.Close())
 	}
 	return f, nil

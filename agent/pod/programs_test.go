@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Of any number of pods that begin at once each finds the program whole, and once it is there
@@ -110,4 +112,28 @@ func TestKeepProgramRemovesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	check()
+}
+
+// A task that locks the program keeps nobody from beginning with it.
+func TestHoldWhatATaskLocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), programFile)
+	if err := os.WriteFile(path, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tasks.Close()
+	if err := unix.Flock(int(tasks.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	held, err := hold(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.Close()
+	if is, err := isHeld(path); !is || err != nil {
+		t.Errorf("it is held: %v, %v", is, err)
+	}
 }
