@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,12 @@ import (
 )
 
 func main() {
+	manager := findServiceManager()
 	if err := newCommand(os.LookupEnv).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "midge-server:", err)
+		if err := manager.tellFailure(err); err != nil {
+			fmt.Fprintln(os.Stderr, "midge-server:", err)
+		}
 		os.Exit(1)
 	}
 }
@@ -86,6 +91,10 @@ func run(ctx context.Context, s *settings) error {
 	if err := priority.Raise(); err != nil {
 		return err
 	}
+	manager := findServiceManager()
+	if err := hideServiceManager(); err != nil {
+		return err
+	}
 	config, err := s.config()
 	if err != nil {
 		return err
@@ -98,10 +107,16 @@ func run(ctx context.Context, s *settings) error {
 		"data_dir", config.DataDir, "workers", started.Workers())
 	served := make(chan error, 1)
 	go func() { served <- started.Serve() }()
+	if err := manager.tell("READY=1\nSTATUS=Serving " + cmp.Or(started.URL(), config.Socket)); err != nil {
+		config.Log.Warn("the service manager does not know that the server serves", "error", err)
+	}
 	var failed error
 	select {
 	case received := <-signals:
 		config.Log.Info("shutting down; builds that run go on", "signal", received.String())
+		if err := manager.tell("STOPPING=1"); err != nil {
+			config.Log.Warn("the service manager does not know that the server stops", "error", err)
+		}
 		go func() {
 			config.Log.Warn("leaving at once", "signal", (<-signals).String())
 			os.Exit(1)

@@ -7,13 +7,16 @@ import (
 	"compress/gzip"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,19 +37,56 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(output)
 }
 
+// archiveName and packageName are what the distribution has for this machine.
+var (
+	archiveName = "midge-" + version + "-linux-" + runtime.GOARCH
+	packageName = "midge_1.2.3+4+gabcdef0_" + runtime.GOARCH + ".deb"
+)
+
+// made is where the distribution is.
+var made string
+
+// TestMain makes the distribution for the tests.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "midge-dist")
+	if err != nil {
+		log.Fatal(err)
+	}
+	made = dir
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(code)
+}
+
+// makeDistribution makes it, once.
+var makeDistribution = sync.OnceValue(func() error {
+	output, err := exec.Command("../../packaging/dist", version, made, "linux/"+runtime.GOARCH).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("packaging/dist: %w\n%s", err, output)
+	}
+	return nil
+})
+
+// distribution gives the directory that has the distribution.
+func distribution(t *testing.T) string {
+	t.Helper()
+	if err := makeDistribution(); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
 func TestDistribution(t *testing.T) {
-	dir := t.TempDir()
-	run(t, "../../packaging/dist", version, dir, "linux/"+runtime.GOARCH)
+	dir := distribution(t)
 	checksums := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
 	checksums.Dir = dir
 	if output, err := checksums.CombinedOutput(); err != nil || strings.Count(string(output), "OK") != 2 {
 		t.Errorf("the checksums: %v\n%s", err, output)
 	}
-	name := "midge-" + version + "-linux-" + runtime.GOARCH
-	t.Run("archive", func(t *testing.T) { checkArchive(t, filepath.Join(dir, name+".tar.gz"), name) })
-	t.Run("package", func(t *testing.T) {
-		checkPackage(t, filepath.Join(dir, "midge_1.2.3+4+gabcdef0_"+runtime.GOARCH+".deb"))
-	})
+	t.Run("archive", func(t *testing.T) { checkArchive(t, filepath.Join(dir, archiveName+".tar.gz"), archiveName) })
+	t.Run("package", func(t *testing.T) { checkPackage(t, filepath.Join(dir, packageName)) })
 }
 
 func checkArchive(t *testing.T, path, name string) {
