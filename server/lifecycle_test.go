@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -101,6 +102,17 @@ func TestPortTaken(t *testing.T) {
 	config := testConfig(dir)
 	config.Listen = listener.Addr().String()
 	wantFailure(t, dir, config, "another program listens on "+config.Listen)
+}
+
+func TestAddressesThatAreNone(t *testing.T) {
+	dir := shortDir(t)
+	config := testConfig(dir)
+	for _, address := range []string{"none", "8080", "127.0.0.1:web-page", "127.0.0.1:99999", "[::1", "http://127.0.0.1:8080"} {
+		config.Listen = address
+		wantFailure(t, dir, config, strconv.Quote(address)+" is no address to listen on: write --listen as HOST:PORT")
+	}
+	config.Listen = "203.0.113.1:0" // of those for documentation
+	wantFailure(t, dir, config, "this machine does not have the address 203.0.113.1:0")
 }
 
 func TestUsersThatCannotBe(t *testing.T) {

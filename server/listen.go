@@ -44,13 +44,19 @@ func listen(config Config) (l listeners, err error) {
 
 func listenTCP(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	var form *net.AddrError
+	var name *net.DNSError
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("another program listens on %s: stop it, or choose another address with --listen", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("this machine does not have the address %s: choose one with --listen that it has, see ip address", address)
+	case errors.As(err, &form), errors.As(err, &name):
+		return nil, fmt.Errorf("%q is no address to listen on: write --listen as HOST:PORT, like 127.0.0.1:8080, or --listen= to listen on the socket alone", address)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	return listener, nil
+	return nil, fmt.Errorf("listen on %s: %w", address, err)
 }
 
 // all are those that there are.
