@@ -180,7 +180,7 @@ func TestParseTaskConfigErrors(t *testing.T) {
 		{"bad bytes on a later line", "platform: linux\nrun: {path: \xff}\n", []string{"task.yml:2:13: this is not UTF-8 text"}},
 		{"a string", "just words", []string{"task.yml:1:1: a task file must be a map, and is a string"}},
 		{"a list", "- platform: linux", []string{"task.yml:1:1: a task file must be a map, and is a list"}},
-		{"too large", valid + "# " + strings.Repeat("x", 1<<20), []string{"task.yml:1:1: the file has 1048609 bytes, more than the 1048576"}},
+		{"too large", valid + "# " + strings.Repeat("x", 1<<20), []string{"task.yml:1:1: the file has more than the 1048576 bytes that are read"}},
 		{"two documents", valid + "---\n" + valid, []string{"task.yml:4:1: a second document begins here"}},
 		{"too many values", valid + "params: {LIST: [" + strings.Repeat("1,", 40_000) + "]}", []string{"task.yml:1:1: the file has more than 60000 values and signs"}},
 		{"too deep in brackets", strings.Repeat("[", 50_000), []string{"task.yml:1:101: lists and maps are nested more than 100 deep"}},

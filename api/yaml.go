@@ -13,8 +13,9 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxFileSize bounds a task or variables file, in bytes.
-const maxFileSize = 1 << 20
+// MaxFileSize bounds a task or variables file, in bytes. Of a larger one it is enough to
+// read one byte more, to be told so.
+const MaxFileSize = 1 << 20
 
 // maxTokens bounds what the YAML parser is given; its time grows faster than its input.
 const maxTokens = 60_000
@@ -23,8 +24,8 @@ const maxTokens = 60_000
 // problems; it gives nil when there is nothing to go on with.
 func parseYAML(problems *problems, data []byte) *node {
 	start := position{1, 1}
-	if len(data) > maxFileSize {
-		problems.add(start, "", "the file has %d bytes, more than the %d that are read: is this the right file?", len(data), maxFileSize)
+	if len(data) > MaxFileSize {
+		problems.add(start, "", "the file has more than the %d bytes that are read: is this the right file?", MaxFileSize)
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))

@@ -3,6 +3,7 @@ package execute
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,8 +14,12 @@ import (
 
 // Request is what a command line asks to be executed.
 type Request struct {
-	// Config is the path of the task file; "" is that of the build which Repeat repeats.
+	// Config is the path of the task file, or - for Stdin; "" is that of the build which
+	// Repeat repeats.
 	Config string
+	// Stdin is what is read for a task file, or a file of variables, that is called -; nil
+	// for nothing.
+	Stdin io.Reader
 	// Args are appended to those of the task's command.
 	Args []string
 	// Variables for the task file, as api.ParseVariables takes them.
@@ -115,8 +120,12 @@ func (r Request) taskConfig() (api.TaskConfig, error) {
 	return config, nil
 }
 
-// readFile reads a small file that a flag names.
+// readFile reads a small file that a flag names, or - for stdin. What is too large for it is
+// not read to its end.
 func (r Request) readFile(kind, flag, path string) ([]byte, error) {
+	if path == "-" && r.Stdin != nil {
+		return readSmall(r.Stdin, "the "+kind)
+	}
 	info, err := os.Stat(r.path(path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -126,9 +135,19 @@ func (r Request) readFile(kind, flag, path string) ([]byte, error) {
 	case info.IsDir():
 		return nil, fmt.Errorf("%s is a directory; give the path of a %s with %s", path, kind, flag)
 	}
-	content, err := os.ReadFile(r.path(path))
+	file, err := os.Open(r.path(path))
 	if err != nil {
 		return nil, fmt.Errorf("the %s cannot be read: %w", kind, err)
+	}
+	defer file.Close()
+	return readSmall(file, "the "+kind)
+}
+
+// readSmall reads no more of what is called so than tells that it is too large.
+func readSmall(from io.Reader, what string) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(from, api.MaxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", what, err)
 	}
 	return content, nil
 }

@@ -182,6 +182,37 @@ func TestParamsAndArguments(t *testing.T) {
 	}
 }
 
+// A task file or the variables may come from stdin, of which no more is read than tells
+// that it is too large.
+func TestRequestFromStdin(t *testing.T) {
+	dir := workspace(t, map[string]string{"task.yml": "platform: linux\nrun: {path: ((command))}\n"})
+	for _, test := range []struct{ config, vars, stdin, want string }{
+		{"-", "", "platform: linux\nrun: {path: ls}\n", ""},
+		{"task.yml", "-", "command: ls\n", ""},
+		{"-", "", "platform: linux\nrun: {path: 1, dir: [ls]}\n", "-:2:21: "},
+		{"-", "", strings.Repeat("#", 8<<20), "more than the 1048576 bytes"},
+		{"/dev/zero", "", "", "more than the 1048576 bytes"},
+	} {
+		stdin := strings.NewReader(test.stdin)
+		request := Request{Config: test.config, Stdin: stdin, Directory: dir, LookupEnv: noEnv}
+		if test.vars != "" {
+			request.VarFiles = []string{test.vars}
+		}
+		execution, err := Prepare(request)
+		switch {
+		case test.want == "" && err != nil:
+			t.Errorf("%+v: %v", test, err)
+		case test.want == "" && execution.config.Run.Path != "ls":
+			t.Errorf("%+v: it runs %q", test, execution.config.Run.Path)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("-c %s of %d bytes: %v, want %q", test.config, len(test.stdin), err, test.want)
+		}
+		if read := len(test.stdin) - stdin.Len(); read > 2<<20 {
+			t.Errorf("%d bytes are read", read)
+		}
+	}
+}
+
 func TestParseMapping(t *testing.T) {
 	if m, err := ParseMapping("-i", "src=a=b"); err != nil || m != (Mapping{"src", "a=b"}) {
 		t.Errorf("%v, %v", m, err)

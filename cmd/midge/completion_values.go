@@ -364,8 +364,12 @@ func (p *program) outputs(command *cobra.Command, _ []string, word string) ([]co
 // taskConfig reads the task file of --config, as far as it can be read.
 func (p *program) taskConfig(command *cobra.Command) api.TaskConfig {
 	name := command.Flags().Lookup("config").Value.String()
+	// Of anything but a file, stdin for one, the shell may never see the end.
+	if info, err := os.Stat(p.path(name)); name == "" || err != nil || !info.Mode().IsRegular() {
+		return api.TaskConfig{}
+	}
 	data, err := os.ReadFile(p.path(name))
-	if name == "" || err != nil {
+	if err != nil {
 		return api.TaskConfig{}
 	}
 	// What is wrong with it the command tells.

@@ -69,6 +69,7 @@ it was aborted.`,
 				return err
 			}
 			request.Args, request.Directory, request.LookupEnv = args, p.directory, p.lookupEnv
+			request.Stdin = p.stdin
 			request.TTY = p.stdout.terminal
 			if request.Hold, err = p.holdTime(hold); err != nil {
 				return err
@@ -83,7 +84,7 @@ it was aborted.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute")
+	flags.StringVarP(&request.Config, "config", "c", "", "the task `file` to execute, or - for stdin")
 	chosenVar(flags, &from, "from", "", "execute an earlier build again, as it was but for what is given: its `id`")
 	flags.StringArrayVarP(&inputs, "input", "i", nil, "a directory to send as an input, or @BUILD/OUTPUT for what a build has left: `NAME=PATH`")
 	flags.StringArrayVarP(&mappings, "input-mapping", "m", nil, "take the task's input NAME from the input of another name: `NAME=OTHER`")
