@@ -32,7 +32,7 @@ func TestKeptProgram(t *testing.T) {
 		}
 		return container
 	}
-	const script = "pwd; id -u; stat -c %u .; touch file && ls; echo >/midge-program/midge-agent; rm -f /midge-program/midge-agent; ls /midge-program"
+	const script = "exec 2>&1; pwd; id -u; stat -c %u .; touch file && ls; echo >/midge-program/midge-agent; rm -f /midge-program/midge-agent; ls /midge-program"
 	says := func(container runtime.Container, id, want string) {
 		t.Helper()
 		if got := output(t, begin(t, container, id, script)); !strings.HasPrefix(got, want) {

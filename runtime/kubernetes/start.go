@@ -128,10 +128,11 @@ func (w *Worker) awaitChange(ctx context.Context, watching *podWatch, before *co
 		if p := watching.next(ctx, before); p != nil {
 			return p, nil
 		}
-		// The watch has ended, or begins too long ago, or cannot be had now.
+		// The watch has ended, or begins too long ago, cannot be had now, or has told nothing.
 		p, err := w.getPod(ctx, before.Name)
 		switch {
 		case err == nil && p.ResourceVersion != before.ResourceVersion:
+			watching.stop() // which may have yet to tell of what was before
 			return p, nil
 		case apierrors.IsNotFound(err):
 			return nil, &PodError{Pod: before.Name, Message: fmt.Sprintf("pod %s was deleted while it started", before.Name)}

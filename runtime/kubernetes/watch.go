@@ -18,7 +18,8 @@ type podWatch struct {
 }
 
 // next gives a pod at its next change after before, nil when it is to be looked at
-// otherwise: a watch on an API server that hangs would tell nothing for ever.
+// otherwise: a watch on an API server that hangs would tell nothing for ever. One that has
+// nothing to tell goes on.
 func (w *podWatch) next(ctx context.Context, before *corev1.Pod) *corev1.Pod {
 	limit := time.NewTimer(w.worker.options.RequestTimeout)
 	defer limit.Stop()
@@ -31,6 +32,7 @@ func (w *podWatch) next(ctx context.Context, before *corev1.Pod) *corev1.Pod {
 			return p
 		}
 	case <-limit.C:
+		return nil
 	case <-ctx.Done():
 	}
 	w.stop()

@@ -41,7 +41,7 @@ func runKubernetes(ctx context.Context, binaries string, atOnce int) (err error)
 	}
 	defer os.RemoveAll(filepath.Dir(template))
 	b, err := newBench(ctx, binaries, slices.Concat(allAtOnce, []string{"--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", "default",
-		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--gc-grace", "1s", "--cache", "node", "--pod-template", template})...)
+		"--agent-image", cluster.Agent, "--worker-name", "cluster", "--cache", "node", "--pod-template", template})...)
 	if err != nil {
 		return err
 	}
