@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// A service manager is told when the server serves and when it stops, and what the server
-// starts has none.
-func TestServiceManagerIsTold(t *testing.T) {
-	dir := shortDir(t)
-	socket := filepath.Join(dir, "notify")
+// listenAsManager listens as a service manager does. It gives the socket, and what waits
+// for what is told next.
+func listenAsManager(t *testing.T, dir string) (socket string, told func() string) {
+	t.Helper()
+	socket = filepath.Join(dir, "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer manager.Close()
-	told := func() string {
+	t.Cleanup(func() { manager.Close() })
+	return socket, func() string {
 		t.Helper()
 		state := make([]byte, 1000)
 		n, err := manager.Read(state)
@@ -27,6 +27,13 @@ func TestServiceManagerIsTold(t *testing.T) {
 		}
 		return string(state[:n])
 	}
+}
+
+// A service manager is told when the server serves and when it stops, and what the server
+// starts has none.
+func TestServiceManagerIsTold(t *testing.T) {
+	dir := shortDir(t)
+	socket, told := listenAsManager(t, dir)
 	command := program(t, dir)
 	command.Env = append(command.Env, notifyVariable+"="+socket)
 	if err := command.Start(); err != nil {
@@ -53,21 +60,11 @@ func TestServiceManagerIsTold(t *testing.T) {
 
 func TestServiceManagerIsToldOfAFailure(t *testing.T) {
 	dir := shortDir(t)
-	socket := filepath.Join(dir, "notify")
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
+	socket, told := listenAsManager(t, dir)
 	command := program(t, dir, "--gc-grace", "soon")
 	command.Env = append(command.Env, notifyVariable+"="+socket)
 	wantFailure(t, dir, command, "gc-grace")
-	state := make([]byte, 1000)
-	n, err := manager.Read(state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := string(state[:n]); !strings.HasPrefix(got, "STATUS=the setting --gc-grace: ") || strings.Contains(got, "\n") {
+	if got := told(); !strings.HasPrefix(got, "STATUS=the setting --gc-grace: ") || strings.Contains(got, "\n") {
 		t.Errorf("it is told %q", got)
 	}
 }

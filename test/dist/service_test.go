@@ -240,7 +240,7 @@ func upgradePackage(t *testing.T, d *debian) {
 	finishTask(t, d, id)
 }
 
-// A task ends while there is no server, which the next one finds.
+// A task runs on while there is no server, and the next one finds it.
 func stopService(t *testing.T, d *debian) {
 	id := startTask(t, d)
 	d.run(t, "systemctl", "stop", "midge")
