@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +69,12 @@ func Ordinary() bool {
 	if err != nil {
 		return false
 	}
-	first, _, _ := strings.Cut(string(content), "\n")
+	return isOneAlone(string(content))
+}
+
+// isOneAlone reads /proc/PID/uid_map: whether root of the namespace is one user and no more.
+func isOneAlone(content string) bool {
+	first, _, _ := strings.Cut(content, "\n")
 	fields := strings.Fields(first)
 	return len(fields) == 3 && fields[0] == "0" && fields[2] == "1"
 }
@@ -88,11 +94,24 @@ func checkRange(path string, owner *user.User) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for line := range strings.Lines(string(content)) {
-		name, _, _ := strings.Cut(line, ":")
-		if name == owner.Username || name == owner.Uid {
-			return nil
-		}
+	if hasRange(string(content), owner) {
+		return nil
 	}
 	return fmt.Errorf("the users of an ordinary user's containers need numbers, and %s has none for %s: run usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %[2]s, or start the server with sudo", path, owner.Username)
+}
+
+// hasRange reads a file like /etc/subuid, see subuid(5).
+func hasRange(content string, owner *user.User) bool {
+	for line := range strings.Lines(content) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if len(fields) != 3 || fields[0] != owner.Username && fields[0] != owner.Uid {
+			continue
+		}
+		_, err := strconv.ParseUint(fields[1], 10, 32)
+		count, countErr := strconv.ParseUint(fields[2], 10, 32)
+		if err == nil && countErr == nil && count > 0 {
+			return true
+		}
+	}
+	return false
 }
