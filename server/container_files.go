@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"path"
 	"strconv"
@@ -92,19 +93,19 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if file.Type != api.FileRegular {
-		fail(w, http.StatusBadRequest, "%q is no file but a %s: midge ls lists it, and midge cp copies directories", name, file.Type)
+		fail(w, http.StatusBadRequest, "%q is no file but a %s: midge ls lists it, and midge cp copies directories", name, typeInWords(file.Type))
 		return
 	}
 	archive, err := files.StreamOut(r.Context(), name)
 	if err != nil {
-		s.failFiles(w, r, err)
+		s.failContent(w, r, name, err)
 		return
 	}
 	defer archive.Close()
 	content := tar.NewReader(archive)
 	header, err := content.Next()
 	if err != nil {
-		s.failFiles(w, r, err)
+		s.failContent(w, r, name, err)
 		return
 	}
 	tag := fmt.Sprintf(`"%x-%x"`, header.Size, file.Modified.UnixNano())
@@ -123,6 +124,22 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(w, content); err != nil {
 		s.cutFile(r, err)
 	}
+}
+
+// failContent answers a request for the content of a file that was there.
+func (s *Server) failContent(w http.ResponseWriter, r *http.Request, name string, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		fail(w, http.StatusNotFound, "%q has just been removed, or is made by the kernel when it is read, as those in /proc and /sys: such a file can be read in the container, by midge hijack ... -- cat", name)
+		return
+	}
+	s.failFiles(w, r, err)
+}
+
+func typeInWords(is api.FileType) string {
+	if is == api.FileOther {
+		return "device, socket or named pipe"
+	}
+	return string(is)
 }
 
 // rangeFrom gives the first byte that a request asks for, of a file of that tag and

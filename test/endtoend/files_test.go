@@ -99,6 +99,8 @@ func TestFilesThereAndBack(t *testing.T) {
 	if r := s.midge("cat", build+":made/tree/large"); !bytes.Equal([]byte(r.stdout), random(40<<20)) {
 		t.Errorf("cat gave %d bytes, and status %d: %s", len(r.stdout), r.status, r.stderr)
 	}
+	s.midge("cat", build+":/dev/zero").wantError(t, 1, "no file but a device, socket or named pipe")
+	s.midge("cat", build+":/proc/version").wantError(t, 1, "made by the kernel when it is read")
 }
 
 // What a server that is killed cuts goes on where it was.
