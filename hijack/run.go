@@ -257,9 +257,9 @@ func (u *user) pass(typed []byte, to input) error {
 	return nil
 }
 
-// sameSignal is how soon after one that was passed on a signal is no second one: timeout
+// SameSignal is how soon after one that was passed on a signal is no second one: timeout
 // and npm send a program what its group, or its terminal, has sent it as well.
-const sameSignal = 100 * time.Millisecond
+const SameSignal = 100 * time.Millisecond
 
 // heedSignals passes the signals of a user without a terminal on to the process, the
 // first time; the second detaches, as any does with a terminal.
@@ -277,7 +277,7 @@ func (u *user) heedSignals(ctx context.Context, pass func(runtime.Signal)) error
 			case passed.IsZero():
 				passed = time.Now()
 				pass(name)
-			case time.Since(passed) >= sameSignal:
+			case time.Since(passed) >= SameSignal:
 				return &SignalError{s}
 			}
 		}

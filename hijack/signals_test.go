@@ -34,7 +34,7 @@ func TestSignalTwiceAtOnce(t *testing.T) {
 			t.Fatalf("it ended with %v", err)
 		default:
 		}
-		time.Sleep(sameSignal)
+		time.Sleep(SameSignal)
 		signals <- syscall.SIGTERM
 		var detached *SignalError
 		if err := <-ended; !errors.As(err, &detached) || detached.Signal != syscall.SIGTERM {

@@ -11,7 +11,7 @@ import (
 // Install copies the running program into dir, and makes the directories of so many
 // volumes there. Whoever the container runs as may write in them.
 func Install(dir string, volumes int) error {
-	if err := copyProgram(filepath.Join(dir, programFile)); err != nil {
+	if err := bringProgram(filepath.Join(dir, programFile)); err != nil {
 		return fmt.Errorf("bring midge-agent into the pod: %w", err)
 	}
 	for number := range volumes {
@@ -26,12 +26,7 @@ func Install(dir string, volumes int) error {
 	return nil
 }
 
-func copyProgram(path string) error {
-	program, err := os.Open(ownProgram)
-	if err != nil {
-		return err
-	}
-	defer program.Close()
+func bringProgram(path string) error {
 	// An init container that was restarted finds what it left.
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -40,6 +35,16 @@ func copyProgram(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, program)
-	return errors.Join(err, f.Close())
+	return errors.Join(copyProgram(f), f.Close())
+}
+
+// copyProgram writes the running program.
+func copyProgram(to io.Writer) error {
+	program, err := os.Open(ownProgram)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	_, err = io.Copy(to, program)
+	return err
 }

@@ -3,12 +3,12 @@
 //
 // An init container brings the program into a directory that the container has too,
 // whatever its image: Install. What pods share may have it from an earlier one, in a
-// directory that no container writes in but those of this program: KeepProgram. There it runs as the container's first
-// process: Serve. It supervises the task and every hijacked process (package agent),
-// and reads and writes the container's volumes. The server reaches it by a stream
-// that somebody else makes, which leads to the standard input and output of the
-// program in a third mode: Connect. A Client speaks over such streams, makes a new
-// one when one is cut, and goes on where it was: by a process's sequence numbers and
+// directory that no container writes in but those of this program: KeepProgram. There it
+// runs as the container's first process: Serve. It supervises the task and every hijacked
+// process (package agent), and reads and writes the container's volumes. The server
+// reaches it by a stream that somebody else makes, which leads to the standard input and
+// output of the program in a third mode: Connect. A Client speaks over such streams, makes
+// a new one when one is cut, and goes on where it was: by a process's sequence numbers and
 // offsets nothing is lost or comes twice.
 //
 // Trees that are known by their content have a stream of their own, whose other end is

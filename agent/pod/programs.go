@@ -77,17 +77,11 @@ func checkExecutable(dir string) error {
 
 // placeProgram makes the running program what is at a path, as a whole.
 func placeProgram(path string) error {
-	program, err := os.Open(ownProgram)
-	if err != nil {
-		return err
-	}
-	defer program.Close()
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, program)
-	err = errors.Join(err, f.Chmod(0o755), f.Sync(), f.Close())
+	err = errors.Join(copyProgram(f), f.Chmod(0o755), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

@@ -14,6 +14,7 @@ import (
 	"midge/api"
 	"midge/client"
 	"midge/execute"
+	"midge/hijack"
 	"midge/trace"
 )
 
@@ -236,9 +237,8 @@ func outcomeError(outcome execute.Outcome, err error) error {
 	return &failure{err, status}
 }
 
-// sameInterrupt is how soon after the first an interrupt is no second one: timeout and npm
-// send a program what its group, or its terminal, has sent it as well.
-var sameInterrupt = 100 * time.Millisecond
+// sameInterrupt is how soon after the first an interrupt is no second one.
+var sameInterrupt = hijack.SameSignal
 
 // interrupts closes abort at the first interrupt and ends the context at the second.
 func interrupts(parent context.Context) (ctx context.Context, abort <-chan struct{}, stop func()) {

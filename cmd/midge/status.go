@@ -42,8 +42,7 @@ of this.`,
   midge status --check --quiet || mail -s "look at midge" ops@example.com </dev/null
   midge status --check --warn 'disk.free_bytes<20GB' --critical 'engine.waiting_builds>100'
   midge status --smoke`,
-		RunE: func(command *cobra.Command, args []string) (err error) {
-			defer func() { err = p.checked(command, err) }()
+		RunE: func(command *cobra.Command, args []string) error {
 			thresholds, err := flags.readThresholds()
 			if err != nil {
 				return err

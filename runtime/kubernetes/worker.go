@@ -11,8 +11,8 @@
 // knows the names; where they share nothing it lies in the state directory, too.
 //
 // In a pod midge-agent is the first process (package agent/pod), brought there by an
-// init container, or kept by the node since an earlier pod. It is spoken with over the API server, by the pod's exec
-// subresource: nothing has to reach anything else. Scheduling, healing and balancing
+// init container, or kept by the node since an earlier pod. It is spoken with over the API
+// server, by the pod's exec subresource: nothing has to reach anything else. Scheduling, healing and balancing
 // are the cluster's; the worker says what that says.
 package kubernetes
 

@@ -54,10 +54,11 @@ type Collected struct {
 	Due, Removed int
 }
 
-// Collect removes containers whose build has finished, after their grace, or at once
-// where others wait for the room that they take, and unless somebody holds them, what is on workers that no container's row names,
-// copies of artifacts that nobody has wanted there for as long as a container stays,
-// and what else workers keep and nobody has used for KeepUnused.
+// Collect removes containers whose build has finished, after their grace, or at once where
+// others wait for the room that they take, and unless somebody holds them; what is on
+// workers that no container's row names; copies of artifacts that nobody has wanted there
+// for as long as a container stays; and what else workers keep and nobody has used for
+// KeepUnused.
 // It goes on after an error and gives all of them.
 func (e *Engine) Collect(ctx context.Context) (Collected, error) {
 	rows, err := e.options.State.Containers(ctx, state.ContainerFilter{})
