@@ -79,6 +79,10 @@ func TestRemoveLeftoversOfAWholeContainer(t *testing.T) {
 	if len(namespaces) < 4 {
 		t.Fatalf("the processes %v of a container have the namespaces %v", goneProcesses, namespaces)
 	}
+	inside := insideOf(t, namespaces)
+	if len(inside) < len(goneProcesses) {
+		t.Fatalf("in the namespaces of the processes %v there are %v", goneProcesses, inside)
+	}
 	if err := os.RemoveAll(filepath.Join(dir, "containers", "gone")); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +92,12 @@ func TestRemoveLeftoversOfAWholeContainer(t *testing.T) {
 	if processes := pidsOf(takeInventory(t, dir).processes); !slices.Equal(processes, hereProcesses) {
 		t.Errorf("there are the processes %v, want %v", processes, hereProcesses)
 	}
-	checkNobodyIn(t, namespaces)
+	// Another's namespace may have the number of one that is gone: who was there is looked for.
+	for _, one := range insideOf(t, namespaces) {
+		if slices.Contains(inside, one) {
+			t.Errorf("there still is the process %s", one)
+		}
+	}
 	if left := addressesOf(t, dir); !slices.Equal(left, addresses) {
 		t.Errorf("the addresses %v are given, want %v", left, addresses)
 	}
@@ -138,8 +147,9 @@ func namespacesOf(t *testing.T, pids []string) []string {
 	return all
 }
 
-// checkNobodyIn checks that no process is in any of the namespaces.
-func checkNobodyIn(t *testing.T, namespaces []string) {
+// insideOf gives the processes that are in any of the namespaces, each by its number and
+// the time of its start, which no other has.
+func insideOf(t *testing.T, namespaces []string) (inside []string) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/ns/*")
 	if err != nil {
@@ -147,10 +157,23 @@ func checkNobodyIn(t *testing.T, namespaces []string) {
 	}
 	for _, link := range links {
 		// What ends meanwhile is in none.
-		if namespace, err := os.Readlink(link); err == nil && slices.Contains(namespaces, namespace) {
-			t.Errorf("there still is %s, which is %s", link, namespace)
+		namespace, err := os.Readlink(link)
+		if err != nil || !slices.Contains(namespaces, namespace) {
+			continue
+		}
+		process := filepath.Dir(filepath.Dir(link))
+		stat, err := os.ReadFile(filepath.Join(process, "stat"))
+		if err != nil {
+			continue
+		}
+		// What follows the name, which may have spaces: the start is the 22nd field, see proc_pid_stat(5).
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		one := filepath.Base(process) + " started at " + fields[19]
+		if !slices.Contains(inside, one) {
+			inside = append(inside, one)
 		}
 	}
+	return inside
 }
 
 // The address of a network that a killed server had ready is given back when the next one
