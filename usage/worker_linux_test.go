@@ -123,8 +123,8 @@ func makeGroups(t testing.TB) []string {
 		if controller == "" {
 			enable(t, where.mountPoint)
 		}
-		directory := filepath.Join(where.mountPoint, "usage-test-"+strconv.Itoa(os.Getpid()))
-		if err := os.Mkdir(directory, 0o755); err != nil {
+		directory, err := os.MkdirTemp(where.mountPoint, "usage-test-")
+		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { removeGroup(t, directory) })

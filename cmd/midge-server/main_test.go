@@ -245,7 +245,8 @@ func TestSignalsStopTheServer(t *testing.T) {
 
 func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	dir := shortDir(t)
-	command := program(t, dir, "--shutdown-timeout", "1h")
+	// A plugin that was at work for the bridge would outlive the server, and the test.
+	command := program(t, dir, "--shutdown-timeout", "1h", "--network", "host")
 	log := start(t, command)
 	// A request that never ends holds up the first signal.
 	conn, err := net.Dial("unix", filepath.Join(dir, "midge.sock"))
@@ -273,7 +274,8 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 // A server that was killed is followed by another on the same data dir and socket.
 func TestKilledServerIsFollowed(t *testing.T) {
 	dir := shortDir(t)
-	first := program(t, dir)
+	// A plugin that was at work for the bridge would outlive the first server.
+	first := program(t, dir, "--network", "host")
 	start(t, first)
 	wantSecond := program(t, dir, "--socket", filepath.Join(dir, "other.sock"))
 	wantFailure(t, dir, wantSecond, "is in use by another server")
@@ -281,7 +283,7 @@ func TestKilledServerIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Wait()
-	second := program(t, dir)
+	second := program(t, dir, "--network", "host")
 	start(t, second)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "midge.sock"))
