@@ -13,7 +13,7 @@ import (
 )
 
 // patience is what a broken test waits for.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // missing is a shell that blocks the signal, as one does that is just starting a command,
 // has got it, and then starts a command: that has not got it, and the shell ends by it.

@@ -16,17 +16,17 @@ import (
 func TestExecOfAnAPIServerThatHangs(t *testing.T) {
 	for name, websockets := range map[string]bool{"websocket": true, "SPDY": false} {
 		t.Run(name, func(t *testing.T) {
-			asked, left := make(chan struct{}), make(chan struct{})
+			asked, left := make(chan struct{}, 1), make(chan struct{}, 1)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodGet && !websockets {
 					http.Error(w, "no websockets here", http.StatusBadRequest)
 					return
 				}
-				close(asked)
+				note(asked)
 				// Who has gone is noticed once all of a request is read.
 				io.Copy(io.Discard, r.Body)
 				<-r.Context().Done()
-				close(left)
+				note(left)
 			}))
 			defer server.Close()
 			config := &rest.Config{Host: server.URL}
@@ -35,12 +35,14 @@ func TestExecOfAnAPIServerThatHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := &Worker{config: config, client: client, options: Options{Namespace: "midge"}}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			if _, err := w.exec(ctx, "pod", taskContainer, []string{"true"}); err == nil {
-				t.Error("it gave no error")
+			// The time is to be up when the server has been asked, and not before.
+			for within := time.Second; len(asked) == 0; within *= 2 {
+				ctx, cancel := context.WithTimeout(t.Context(), within)
+				if _, err := w.exec(ctx, "pod", taskContainer, []string{"true"}); err == nil {
+					t.Error("it gave no error")
+				}
+				cancel()
 			}
-			<-asked
 			select {
 			case <-left:
 			case <-time.After(time.Minute):
@@ -48,5 +50,13 @@ func TestExecOfAnAPIServerThatHangs(t *testing.T) {
 				t.Error("the connection is left open")
 			}
 		})
+	}
+}
+
+// note fills a channel that has room for one.
+func note(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
