@@ -26,7 +26,7 @@ import (
 // when it needs one, and another when one is cut. All methods may be called from
 // many goroutines; their errors are those of agent.Client.
 type Client struct {
-	transport http.Transport
+	dial func(ctx context.Context) (net.Conn, error)
 
 	mu      sync.Mutex
 	current *connection
@@ -46,19 +46,7 @@ var ErrClosed = errors.New("the connection to the pod was closed")
 // NewClient gives a client that makes its connections by dial. What dial fails with
 // the client's methods give: it waits for what will pass.
 func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
-	c := &Client{}
-	c.transport = http.Transport{
-		Protocols:   new(http.Protocols),
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		// A connection may hang without being cut, somewhere between.
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout:           15 * time.Second,
-			PingTimeout:               15 * time.Second,
-			MaxReceiveBufferPerStream: 1 << 20,
-		},
-	}
-	c.transport.Protocols.SetUnencryptedHTTP2(true)
-	return c
+	return &Client{dial: dial}
 }
 
 // Close ends what is under way, and all that is begun later.
@@ -112,7 +100,7 @@ func (c *Client) connect(ctx context.Context) (*connection, error) {
 }
 
 func (c *Client) make(ctx context.Context, to *connection) {
-	to.conn, to.err = c.transport.NewClientConn(ctx, "http", "pod:80")
+	to.conn, to.err = c.dialHTTP(ctx)
 	c.mu.Lock()
 	if to.err == nil && c.closed {
 		to.conn.Close()
@@ -123,6 +111,41 @@ func (c *Client) make(ctx context.Context, to *connection) {
 	}
 	c.mu.Unlock()
 	close(to.made)
+}
+
+// dialHTTP gives a new connection. One that is cut before it is there is made again, as
+// one is that is cut later.
+func (c *Client) dialHTTP(ctx context.Context) (*http.ClientConn, error) {
+	for {
+		stream, err := c.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := newTransport(stream).NewClientConn(ctx, "http", "pod:80")
+		if err == nil {
+			return conn, nil
+		}
+		stream.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// newTransport gives what speaks HTTP/2 over a stream.
+func newTransport(stream net.Conn) *http.Transport {
+	t := &http.Transport{
+		Protocols:   new(http.Protocols),
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return stream, nil },
+		// A connection may hang without being cut, somewhere between.
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout:           15 * time.Second,
+			PingTimeout:               15 * time.Second,
+			MaxReceiveBufferPerStream: 1 << 20,
+		},
+	}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return t
 }
 
 // drop has the next request make a new connection in place of this one.
@@ -151,7 +174,13 @@ func (c *Client) request(ctx context.Context, method, path string, body func() (
 		}
 		response, err := ask(ctx, conn.conn.RoundTrip, method, "http://pod"+path, content)
 		if err == nil {
-			return checked(ctx, response)
+			response.Body = &answer{response.Body, conn.conn}
+			if err = checked(ctx, response); err == nil {
+				return response, nil
+			}
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, err
+			}
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -169,20 +198,35 @@ func broken(conn *http.ClientConn, err error) bool {
 		errors.Is(err, io.ErrClosedPipe)
 }
 
-// checked gives a good answer, and of any other what it says.
-func checked(ctx context.Context, response *http.Response) (*http.Response, error) {
+// An answer is a body that ends with io.ErrUnexpectedEOF when its connection does, whatever
+// that has ended with.
+type answer struct {
+	io.ReadCloser
+	conn *http.ClientConn
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && a.conn.Err() != nil {
+		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
+	}
+	return n, err
+}
+
+// checked gives what an answer says that is not a good one.
+func checked(ctx context.Context, response *http.Response) error {
 	if response.StatusCode == http.StatusOK {
-		return response, nil
+		return nil
 	}
 	defer response.Body.Close()
 	if response.StatusCode != statusFailed {
-		return nil, fmt.Errorf("the pod's midge-agent answered with %q: it may be of another version", response.Status)
+		return fmt.Errorf("the pod's midge-agent answered with %q: it may be of another version", response.Status)
 	}
 	f, err := decode[failure](ctx, response.Body)
 	if err != nil {
-		return nil, fmt.Errorf("decode the answer of the pod's midge-agent: %w", err)
+		return fmt.Errorf("decode the answer of the pod's midge-agent: %w", err)
 	}
-	return nil, f.err()
+	return f.err()
 }
 
 // call makes a request of JSON, and gives the answer as a T. A cut answer is asked for again.

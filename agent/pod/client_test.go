@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -94,6 +95,62 @@ func TestRequestsAreMadeAgain(t *testing.T) {
 	}
 }
 
+// Wherever a connection is cut, and whatever it says of that, a request is made again.
+func TestRequestsAreMadeAgainWhereverTheyAreCut(t *testing.T) {
+	served, _, _ := newServer(t)
+	for name, limit := range map[string]func(*severed, int){
+		"reading": func(s *severed, n int) { s.toRead = n },
+		"writing": func(s *severed, n int) { s.toWrite = n },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for n, dials := 0, 0; dials != 1; n++ { // until the first is not cut any more
+				dials = 0
+				client := NewClient(func(ctx context.Context) (net.Conn, error) {
+					conn, err := served.dial(ctx)
+					if dials++; dials > 1 || err != nil {
+						return conn, err
+					}
+					first := &severed{Conn: conn, toRead: math.MaxInt, toWrite: math.MaxInt}
+					limit(first, n)
+					return first, nil
+				})
+				if n%2 == 0 {
+					if state, err := client.State(t.Context()); err != nil || state.Ready {
+						t.Errorf("cut after %d bytes State gave %+v, %v", n, state, err)
+					}
+				} else if _, err := client.Process(t.Context(), "missing"); !isMissing(err) {
+					t.Errorf("cut after %d bytes a process that is not there gave %v", n, err)
+				}
+				client.Close()
+			}
+		})
+	}
+}
+
+// A severed connection passes on some bytes, and then fails as a stream into a pod does
+// whose container is killed.
+type severed struct {
+	net.Conn
+	toRead, toWrite int
+}
+
+func (s *severed) Read(p []byte) (int, error) {
+	if s.toRead == 0 {
+		return 0, errors.New("command terminated with exit code 137")
+	}
+	n, err := s.Conn.Read(p[:min(len(p), s.toRead)])
+	s.toRead -= n
+	return n, err
+}
+
+func (s *severed) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p[:min(len(p), s.toWrite)])
+	if s.toWrite -= n; err == nil && n < len(p) {
+		err = io.ErrClosedPipe
+	}
+	return n, err
+}
+
 // A stream that was sent in part is not sent on by a connection made later.
 func TestCutStreamIsSentFromItsStart(t *testing.T) {
 	client, dir, cut := newServer(t)
@@ -142,14 +199,18 @@ func TestErrorsArrive(t *testing.T) {
 	if missing := (*runtime.NotFoundError)(nil); !errors.As(err, &missing) || missing.Kind != "volume" {
 		t.Errorf("a volume that is not there gave %v (%T)", err, err)
 	}
-	_, err = client.Process(t.Context(), "missing")
-	if refused := (*agent.Error)(nil); !errors.As(err, &refused) || refused.Kind != agent.ErrorNotFound {
+	if _, err = client.Process(t.Context(), "missing"); !isMissing(err) {
 		t.Errorf("a process that is not there gave %v (%T)", err, err)
 	}
 	err = client.Run(t.Context(), agent.Process{ID: "task", Path: "sh"})
 	if err == nil || !strings.Contains(err.Error(), "not configured") {
 		t.Errorf("a process of a container that is not configured gave %v", err)
 	}
+}
+
+func isMissing(err error) bool {
+	refused := (*agent.Error)(nil)
+	return errors.As(err, &refused) && refused.Kind == agent.ErrorNotFound
 }
 
 func TestDialErrors(t *testing.T) {
