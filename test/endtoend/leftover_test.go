@@ -19,11 +19,13 @@ import (
 func TestNothingOfATaskIsLeft(t *testing.T) {
 	s := startServer(t, "--gc-interval", "100ms", "--gc-grace", "0s", "--hold-failed", "0s")
 	var before map[string][]string
-	// The namespaces in reserve are made after the server has begun to serve.
+	// The namespaces in reserve are made after the server has begun to serve, and each
+	// collection of images has a directory while it lasts.
 	eventually(t, "the reserve of namespaces is full", func() error {
 		before = s.inventory()
-		if reserve := before["namespaces"][0]; reserve != fullReserve || len(before["processes"]) > 0 {
-			return fmt.Errorf("there are %s, and the processes %q", reserve, before["processes"])
+		if reserve := before["namespaces"][0]; reserve != fullReserve || len(before["processes"]) > 0 || len(before["images/tmp"]) > 0 {
+			return fmt.Errorf("there are %s, the processes %q, and images being collected in %q",
+				reserve, before["processes"], before["images/tmp"])
 		}
 		return nil
 	})

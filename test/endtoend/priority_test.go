@@ -3,14 +3,23 @@ package endtoend
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"midge/priority"
 )
 
 // The kernel prefers a server to what it starts, tasks and sessions among it.
 func TestServerIsPreferred(t *testing.T) {
+	// The tests may have been started with another nice value, which a server would keep.
+	// This thread, of which it inherits it, ends with the test.
+	runtime.LockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 0); err != nil {
+		t.Fatal(err)
+	}
 	s := startServer(t)
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
 	if err != nil {

@@ -141,7 +141,8 @@ func startEmulator(t *testing.T, cmd *exec.Cmd, columns, rows int) *emulator {
 	t.Cleanup(func() {
 		e.cmd.Process.Kill()
 		<-e.done
-		e.terminal.Close()
+		// Not the terminal's own Close, which may not be called beside its Read.
+		e.terminal.InputPipe().(io.Closer).Close()
 		<-answered
 	})
 	return e
