@@ -62,6 +62,7 @@ func (s *Server) whileTokenLasts(next http.HandlerFunc) http.HandlerFunc {
 		}
 		ctx, done := s.tokens.during(r.Context(), id)
 		defer done()
+		r = r.WithContext(ctx)
 		// It may have been deleted since it was looked up.
 		_, err := s.database.Token(ctx, id)
 		if missing := (*state.NotFoundError)(nil); errors.As(err, &missing) {
@@ -72,6 +73,6 @@ func (s *Server) whileTokenLasts(next http.HandlerFunc) http.HandlerFunc {
 			s.fail(w, r, err)
 			return
 		}
-		next(w, r.WithContext(ctx))
+		next(w, r)
 	}
 }
