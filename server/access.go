@@ -166,6 +166,11 @@ func (s *Server) authenticate(r *http.Request) (*identity, error) {
 	return s.tokens.identity(r.Context(), token)
 }
 
+// failUnknown answers a request of which it is not known who sends it.
+func failUnknown(w http.ResponseWriter) {
+	fail(w, http.StatusUnauthorized, "not authorized: log in to this server first, or again if the login has expired")
+}
+
 // loggedIn lets a request pass to next when it is known who sends it.
 func (s *Server) loggedIn(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +180,7 @@ func (s *Server) loggedIn(next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		if who == nil {
-			fail(w, http.StatusUnauthorized, "not authorized: log in to this server first, or again if the login has expired")
+			failUnknown(w)
 			return
 		}
 		trace.SetUser(r.Context(), who.user())

@@ -23,7 +23,7 @@ import (
 func (s *Server) buildPageRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", s.browsing(s.buildsPage))
 	mux.HandleFunc("GET /builds/{build}", s.browsing(s.buildPage))
-	mux.HandleFunc("GET /builds/{build}/live", s.withCookie(s.loggedIn(s.liveBuild)))
+	mux.HandleFunc("GET /builds/{build}/live", s.withCookie(s.loggedIn(s.whileTokenLasts(s.liveBuild))))
 	mux.HandleFunc("GET /builds/{build}/log", s.withCookie(s.loggedIn(s.wholeLog)))
 	mux.HandleFunc("GET /builds/{build}/artifacts/{artifact}", s.withCookie(s.loggedIn(patient(s.downloadArtifact))))
 }

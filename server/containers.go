@@ -196,7 +196,8 @@ func (s *Server) containerToEnter(w http.ResponseWriter, r *http.Request) (state
 	missing := (*runtime.NotFoundError)(nil)
 	switch {
 	case errors.As(err, &missing):
-		notFound(w, "container %s is being removed: it was", row.Handle)
+		answer(w, http.StatusNotFound, map[string][]string{"errors": {fmt.Sprintf("the container %s, of the step %s of build %d, is not on the worker %s any more: it is being removed, or was by somebody else",
+			row.Handle, row.StepName, row.BuildID, row.Worker)}})
 	case err != nil:
 		s.fail(w, r, err)
 	default:

@@ -54,7 +54,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		notFound(w, "%s %s", missing.Kind, missing.Name)
 		return
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		return // the client has gone
+		// The client has gone. One that has only ended what it sends, which looks the same,
+		// would take no answer for a success.
+		fail(w, http.StatusBadRequest, "the request ended before it was answered: keep the connection open until then")
+		return
 	}
 	s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	if state.IsFull(err) {

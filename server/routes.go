@@ -53,7 +53,7 @@ func (s *Server) teamRoutes(mux *http.ServeMux) {
 
 	mux.HandleFunc("GET "+team+"/containers", s.inTeam(viewer, s.listContainers))
 	mux.HandleFunc("GET "+team+"/containers/{container}", s.inTeam(viewer, s.getContainer))
-	mux.HandleFunc("GET "+team+"/containers/{container}/hijack", s.inTeam(member, s.hijackContainer))
+	mux.HandleFunc("GET "+team+"/containers/{container}/hijack", s.inTeam(member, s.whileTokenLasts(s.hijackContainer)))
 	files := team + "/containers/{container}/files"
 	mux.HandleFunc("GET "+files, s.inTeam(member, answerFiles(s, runtime.Files.List)))
 	mux.HandleFunc("GET "+files+"/stat", s.inTeam(member, answerFiles(s, runtime.Files.Stat)))
@@ -78,7 +78,7 @@ func (s *Server) buildRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+build+"/plan", s.loggedIn(s.buildPlan))
 	mux.HandleFunc("GET "+build+"/resources", s.loggedIn(s.buildResources))
 	mux.HandleFunc("GET "+build+"/artifacts", s.loggedIn(s.buildArtifacts))
-	mux.HandleFunc("GET "+build+"/events", s.loggedIn(s.buildEvents))
+	mux.HandleFunc("GET "+build+"/events", s.loggedIn(s.whileTokenLasts(s.buildEvents)))
 	mux.HandleFunc("GET "+build+"/usage", s.loggedIn(s.buildUsage))
 	mux.HandleFunc("PUT "+build+"/abort", s.loggedIn(s.abortBuild))
 	mux.HandleFunc("PUT "+build+"/hold", s.loggedIn(s.holdBuild))

@@ -151,7 +151,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if _, err := s.lookAtDisk(); err != nil {
 		s.log.WarnContext(ctx, "the server begins with little room", "error", err)
 	}
-	s.tokens = &tokenStore{database: s.database, log: s.log, identify: s.identify, used: map[int]time.Time{}}
+	s.tokens = newTokenStore(s.database, s.log, s.identify)
 	s.http = newHTTPServer(trace.Handler(s.routes()), s.log)
 	if err := s.engine.Start(ctx); err != nil {
 		return err

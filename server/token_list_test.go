@@ -2,12 +2,14 @@ package server_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"midge/api"
+	"midge/hijack"
 	"midge/server/servertest"
 )
 
@@ -35,6 +37,49 @@ func TestTokensForScripts(t *testing.T) {
 	}
 	viewer.want(http.StatusNoContent, "DELETE", fmt.Sprintf("/api/v1/tokens/%d", made.ID), "")
 	byToken.want(http.StatusUnauthorized, "GET", "/api/v1/user", "")
+}
+
+// Who was let in with a token that is revoked is in no longer.
+func TestRevokedTokenEndsWhatGoesOnWithIt(t *testing.T) {
+	s := startServer(t, servertest.Options{})
+	someone := testUser(t, s)
+	build := someone.build(script("echo up; sleep 100000"))
+	someone.follow(build.ID, "up")
+	var made api.Token
+	decode(t, someone.want(http.StatusCreated, "POST", "/api/v1/tokens", `{"name":"ci"}`), &made)
+	byToken := &user{t, s.URL, made.Token}
+	_, reader := byToken.follow(build.ID, "up")
+	var containers []api.Container
+	decode(t, byToken.want(http.StatusOK, "GET", fmt.Sprintf("/api/v1/teams/main/containers?build_id=%d", build.ID), ""), &containers)
+	began, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := hijack.Run(t.Context(), hijack.Options{
+			Endpoint: hijack.Endpoint{
+				URL:    s.URL + "/api/v1/teams/main/containers/" + containers[0].ID + "/hijack",
+				Header: http.Header{"Authorization": {"Bearer " + made.Token}},
+			},
+			Processes: []api.HijackProcess{{Path: "/bin/sh", Args: []string{"-c", "exec sleep 100000"}}},
+			Stdout:    io.Discard,
+			Stderr:    io.Discard,
+			Began:     func(string, []string) { close(began) },
+		})
+		ended <- err
+	}()
+	select {
+	case <-began:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	someone.want(http.StatusNoContent, "DELETE", fmt.Sprintf("/api/v1/tokens/%d", made.ID), "")
+	if rest, err := io.ReadAll(reader); err != nil || strings.Contains(string(rest), "event: end") {
+		t.Errorf("the stream ended with %v and %q; want a clean end, but not that of the build", err, rest)
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "not authorized") {
+		t.Errorf("the session ended with %v, want that its client is not let in again", err)
+	}
+	// Others of the same user go on.
+	someone.follow(build.ID, "up")
+	someone.want(http.StatusNoContent, "PUT", fmt.Sprintf("/api/v1/builds/%d/abort", build.ID), "")
 }
 
 func TestTokensOfOthers(t *testing.T) {

@@ -24,6 +24,12 @@ type tokenStore struct {
 	mu sync.Mutex
 	// used is when the use of a token was last written down, by its id.
 	used map[int]time.Time
+	// inUse are the requests that end when their token does, by its id.
+	inUse map[int]*tokenUse
+}
+
+func newTokenStore(database *state.Database, log *slog.Logger, identify func(user string, groups []string) *identity) *tokenStore {
+	return &tokenStore{database: database, log: log, identify: identify, used: map[int]time.Time{}, inUse: map[int]*tokenUse{}}
 }
 
 // useInterval is how exactly the last use of a token is known. To write down each
@@ -99,7 +105,7 @@ func (t *tokenStore) noteUse(ctx context.Context, token state.Token, now time.Ti
 	}
 }
 
-// delete ends a token.
+// delete ends a token, and what goes on with it.
 func (t *tokenStore) delete(ctx context.Context, id int) error {
 	if err := t.database.DeleteToken(ctx, id); err != nil {
 		return err
@@ -107,6 +113,7 @@ func (t *tokenStore) delete(ctx context.Context, id int) error {
 	t.mu.Lock()
 	delete(t.used, id)
 	t.mu.Unlock()
+	t.endUse(id)
 	return nil
 }
 

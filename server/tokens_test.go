@@ -15,12 +15,8 @@ func TestForgetExpired(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer database.Close()
-	tokens := &tokenStore{
-		database: database,
-		log:      slog.New(slog.DiscardHandler),
-		identify: func(user string, groups []string) *identity { return &identity{name: user} },
-		used:     map[int]time.Time{},
-	}
+	tokens := newTokenStore(database, slog.New(slog.DiscardHandler),
+		func(user string, groups []string) *identity { return &identity{name: user} })
 	expired, _, err := tokens.create(t.Context(), "local:ann", nil, "old", -time.Second)
 	if err != nil {
 		t.Fatal(err)

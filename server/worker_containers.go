@@ -19,11 +19,12 @@ func (s *Server) container(ctx context.Context, row state.Container) (runtime.Co
 	return worker.LookupContainer(ctx, row.Handle)
 }
 
-// destroyContainers destroys all containers of the workers. The error says which are left.
+// destroyContainers destroys all containers of the workers, and what a crash has left of
+// others. The error says which are left.
 func (s *Server) destroyContainers(ctx context.Context) error {
 	var errs []error
 	for _, worker := range s.workers {
-		left, err := destroyAll(ctx, worker)
+		left, err := s.destroyAll(ctx, worker)
 		if left == nil && err != nil {
 			// The worker does not say what it has.
 			left = s.knownContainers(worker.Name())
@@ -32,11 +33,12 @@ func (s *Server) destroyContainers(ctx context.Context) error {
 			errs = append(errs, leftError(worker.Name(), left, err))
 		}
 	}
-	return errors.Join(errs...)
+	_, err := s.collectLeftovers(ctx)
+	return errors.Join(append(errs, err)...)
 }
 
 // destroyAll destroys all containers of a worker, and gives those that are left.
-func destroyAll(ctx context.Context, worker runtime.Worker) (left []string, err error) {
+func (s *Server) destroyAll(ctx context.Context, worker runtime.Worker) (left []string, err error) {
 	handles, err := worker.Containers(ctx)
 	if err != nil {
 		return nil, err
@@ -50,11 +52,28 @@ func destroyAll(ctx context.Context, worker runtime.Worker) (left []string, err 
 		if err == nil {
 			err = container.Destroy(ctx)
 		}
+		if err == nil {
+			err = s.forgetDestroyed(ctx, handle)
+		}
 		if err != nil {
 			left, errs = append(left, handle), append(errs, err)
 		}
 	}
 	return left, errors.Join(errs...)
+}
+
+// forgetDestroyed removes the row of a container that was destroyed, unless its build goes on:
+// then the next server ends that, and says why.
+func (s *Server) forgetDestroyed(ctx context.Context, handle string) error {
+	row, err := s.database.Container(ctx, handle)
+	missing := (*state.NotFoundError)(nil)
+	switch {
+	case errors.As(err, &missing), err == nil && row.FinishedAt.IsZero():
+		return nil
+	case err != nil:
+		return err
+	}
+	return s.database.RemoveContainer(ctx, handle, "the server was stopped, and was to destroy all containers then")
 }
 
 // knownContainers lists the containers that a worker had when it last said so.

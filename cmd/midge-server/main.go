@@ -113,7 +113,11 @@ func run(ctx context.Context, s *settings) error {
 	var failed error
 	select {
 	case received := <-signals:
-		config.Log.Info("shutting down; builds that run go on", "signal", received.String())
+		becomes := "builds that run go on"
+		if config.DestroyOnExit {
+			becomes = "containers are destroyed, and builds that run end with an error"
+		}
+		config.Log.Info("shutting down; "+becomes, "signal", received.String())
 		if err := manager.tell("STOPPING=1"); err != nil {
 			config.Log.Warn("the service manager does not know that the server stops", "error", err)
 		}

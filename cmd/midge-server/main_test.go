@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -227,13 +228,14 @@ func waitForLine(t *testing.T, log *bufio.Scanner, text string) string {
 }
 
 func TestSignalsStopTheServer(t *testing.T) {
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for signal, becomes := range map[syscall.Signal]string{syscall.SIGTERM: "builds that run go on", syscall.SIGINT: "containers are destroyed"} {
 		dir := shortDir(t)
-		command := program(t, dir)
-		start(t, command)
+		command := program(t, dir, "--destroy-on-exit="+strconv.FormatBool(signal == syscall.SIGINT))
+		log := start(t, command)
 		if err := command.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
+		waitForLine(t, log, becomes)
 		if err := command.Wait(); err != nil {
 			t.Errorf("after %v: %v, want exit status 0", signal, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,13 +151,21 @@ func (p *program) serverStatus(ctx context.Context, c *client.Client, check bool
 // checked gives an error of a check a status that is not that of a verdict, when it does not
 // tell of one. It may be about the command line, also one that no flags could be read of.
 func (p *program) checked(command *cobra.Command, err error) error {
-	if err == nil || command.Name() != "status" || !slices.Contains(p.args, "--check") || exitStatusOf(err) != exitError {
+	if err == nil || command.Name() != "status" || !slices.ContainsFunc(p.args, asksForCheck) || exitStatusOf(err) != exitError {
 		return err
 	}
 	if status := exitStatus(0); errors.As(err, &status) { // a warning
 		return err
 	}
 	return &failure{err, exitUnknown}
+}
+
+// asksForCheck tells whether an argument is the flag --check, with a value or without. With
+// one that is none it is a check too, whose command line is wrong.
+func asksForCheck(argument string) bool {
+	value, given := strings.CutPrefix(argument, "--check=")
+	check, err := strconv.ParseBool(value)
+	return argument == "--check" || given && (check || err != nil)
 }
 
 var errNotTold = errors.New("the server does not tell how it is, as a midge server would")

@@ -30,7 +30,8 @@ func (t *task) containerRow(worker string) state.Container {
 	}
 }
 
-// save writes the step with its container, which has done its work and may be held.
+// save writes the step with its container, which has done its work and may be held. One
+// that is lost has its row no longer, so that nobody is told of it.
 func (t *task) save(row state.Step) error {
 	if row.Container == "" {
 		return t.build.save(row)
@@ -49,11 +50,14 @@ func (t *task) save(row state.Step) error {
 	if err != nil {
 		return err
 	}
-	if container.State == containerCreated && until.After(container.HeldUntil) {
+	if container.State == containerCreated && !t.lost && until.After(container.HeldUntil) {
 		container.HeldUntil, container.HeldBy = until, by
 	}
 	if err := t.engine.options.State.SaveStep(t.writing, row, container); err != nil {
 		return err
+	}
+	if t.lost {
+		return t.engine.options.State.RemoveContainer(t.writing, container.Handle, "the worker "+container.Worker+" has lost it")
 	}
 	if err := t.engine.limitHolds(t.engine.hard, container.Team); err != nil && t.engine.hard.Err() == nil {
 		t.logger.Error("more containers are held than may be", "team", container.Team, "error", err)

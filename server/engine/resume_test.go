@@ -289,6 +289,11 @@ func TestAContainerThatIsLostMeanwhileIsAnError(t *testing.T) {
 		t.Errorf("the build has %s", build.Status)
 	}
 	checkText(t, only(tell(t, events), "error "), "a error the worker memory has lost the container in which the task ran, and with it how the task ended: run it again")
+	// Nobody is sent to look into what is not there.
+	containers, err := s.options.State.Containers(t.Context(), state.ContainerFilter{BuildID: id})
+	if err != nil || len(containers) > 0 {
+		t.Errorf("there are the containers %+v (%v)", containers, err)
+	}
 }
 
 func TestAWorkerThatIsGoneIsAnError(t *testing.T) {

@@ -34,6 +34,7 @@ type task struct {
 	handle string // the container's
 	dir    string // the working directory
 	unmade bool   // the container could not be made
+	lost   bool   // the worker no longer has the container
 	used   api.StepUsage
 }
 
@@ -108,6 +109,8 @@ func (t *task) restore(ctx context.Context, row state.Step) error {
 	}
 	container, err := worker.LookupContainer(ctx, row.Container)
 	if err != nil {
+		var missing *runtime.NotFoundError
+		t.lost = errors.As(err, &missing)
 		return err
 	}
 	return t.registerOutputs(ctx, container)
@@ -132,7 +135,7 @@ func (t *task) container(ctx context.Context, worker runtime.Worker, spec runtim
 	if t.reached(stageStarted) {
 		container, err := worker.LookupContainer(t.engaged, t.handle)
 		var missing *runtime.NotFoundError
-		if errors.As(err, &missing) {
+		if t.lost = errors.As(err, &missing); t.lost {
 			return nil, fmt.Errorf("the worker %s has lost the container in which the task ran, and with it how the task ended: run it again", worker.Name())
 		}
 		return container, err
