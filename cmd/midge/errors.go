@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"syscall"
 
@@ -18,6 +19,7 @@ const (
 	exitLeft    = 2 // left at once, by a second interrupt
 	exitAborted = 3
 	exitUnknown = 3                          // a check that cannot tell how the server is, as monitoring systems have it
+	exitQuit    = 128 + int(syscall.SIGQUIT) // left at once by that signal
 	exitUnread  = 128 + int(syscall.SIGPIPE) // nobody reads what is printed
 )
 
@@ -47,6 +49,9 @@ func (p *program) fail(err error) int {
 	}
 	if p.waiting.Swap(false) {
 		fmt.Fprintln(p.stderr) // it did not come back
+	}
+	if errors.Is(err, errLeft) {
+		io.WriteString(p.stderr, p.stderr.overKey())
 	}
 	text := p.typed(terminal.Text(err.Error()))
 	var config *api.ConfigError

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/dustin/go-humanize"
 	"github.com/vbauerster/mpb/v8"
@@ -50,6 +51,8 @@ func (v *executionView) observe(progress execute.Progress) {
 	case execute.Happened:
 		v.log.happened(progress)
 	case execute.Aborting:
+		to := v.program.progress()
+		io.WriteString(to, to.overKey())
 		v.log.say(0, bold, "aborting, interrupt again to leave at once ...", "")
 	case execute.Receiving:
 		v.advance("downloading "+progress.Output, progress.Bytes, progress.Total)
@@ -91,7 +94,7 @@ func (v *executionView) say(line string) {
 // advance moves a bar on, and shows it if it is new. Of a total of 0 only the bytes
 // are shown.
 func (v *executionView) advance(name string, bytes, total int64) {
-	if v.program.flags.quiet || !v.program.stderr.terminal {
+	if v.program.flags.quiet || !v.program.stderr.terminal || v.program.stderr.dumb {
 		return
 	}
 	bar := v.bar[name]

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midge/api"
+	"midge/terminal"
 )
 
 // A link named fly to midge is for scripts that were written for fly. The commands, their
@@ -32,24 +33,33 @@ func programName(path string) string {
 func (p *program) flyNamed() bool { return p.name == flyName }
 
 // typed gives a text for people, in which the commands to type begin with the name by which
-// the program was started.
+// the program was started, and ask the server that was named on its command line.
 func (p *program) typed(text string) string {
-	if !p.flyNamed() {
+	if !p.flyNamed() && p.flags.target == "" {
 		return text
 	}
-	return commandToType().ReplaceAllStringFunc(text, func(found string) string {
-		parts := commandToType().FindStringSubmatch(found)
-		if command, _, err := p.root.Find(parts[2:]); err != nil || command == p.root {
-			return found
+	var b strings.Builder
+	end := 0
+	for _, at := range commandToType().FindAllStringSubmatchIndex(text, -1) {
+		target, name, help := text[at[2]:at[3]], text[at[4]:at[5]], text[at[6]:at[7]]
+		command, _, err := p.root.Find([]string{name})
+		if err != nil || command == p.root {
+			continue
 		}
-		return p.name + parts[1] + parts[2]
-	})
+		// What begins with a command says something of it.
+		if at[0] > 0 && target == "" && help == "" && p.flags.target != "" && command.GroupID != groupTargets {
+			target = "-t " + terminal.ShellWord(p.flags.target) + " "
+		}
+		b.WriteString(text[end:at[0]] + p.name + " " + target + name + help)
+		end = at[1]
+	}
+	return b.String() + text[end:]
 }
 
-// commandToType matches what may be a command to type, and has as parts what is between the
-// program's name and the command's, and the latter.
+// commandToType matches what may be a command to type, and has as parts the target in it, the
+// command's name, and that its help is what is to be asked for.
 var commandToType = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`\bmidge( (?:-t \S+ )?)([a-z]+(?:-[a-z]+)*)`)
+	return regexp.MustCompile(`\bmidge ((?:-t \S+ )?)([a-z]+(?:-[a-z]+)*)((?:(?: [a-z]+)? --help)?)`)
 })
 
 // progress is where the course of a build is told. That of fly's scripts is in stdout,

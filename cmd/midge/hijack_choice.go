@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"charm.land/huh/v2"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"midge/api"
 	"midge/client"
@@ -159,17 +161,42 @@ func (p *program) chooseContainer(ctx context.Context, containers []api.Containe
 		}
 		return api.Container{}, fmt.Errorf("there are several containers like that; name one:%s", commands.String())
 	}
-	var choices []huh.Option[int]
-	for i, container := range containers {
-		choices = append(choices, huh.NewOption(describeContainer(container), i))
-	}
 	var chosen int
-	question := huh.NewSelect[int]().Title("Which container?").Options(choices...).Filtering(true).Value(&chosen)
-	form := huh.NewForm(huh.NewGroup(question)).WithInput(p.stdin).WithOutput(p.stderr)
+	choices := make([]huh.Option[int], len(containers))
+	for i, container := range containers {
+		choices[i] = huh.NewOption(describeContainer(container), i)
+	}
+	// What is typed stands in the place of the list's own title.
+	list := huh.NewSelect[int]().Title("/").Options(choices...).Value(&chosen)
+	if columns, rows, err := term.GetSize(int(p.stderr.Fd())); err == nil {
+		list.Height(listHeight(containers, columns, rows))
+	}
+	form := huh.NewForm(huh.NewGroup(list).Title("Which container?")).WithInput(p.stdin).WithOutput(p.stderr)
+	// Before the list is filtered: only then it learns that no other question has keys to be named.
+	form.UpdateFieldPositions()
+	list.Filtering(true)
+	if p.stderr.dumb {
+		list.Title("Which container?")
+		form.WithAccessible(true).WithTheme(huh.ThemeFunc(huh.ThemeBase)) // a list with numbers, in no colours
+	}
 	if err := form.RunWithContext(ctx); err != nil {
 		return api.Container{}, errors.New("no container was chosen")
 	}
 	return containers[chosen], nil
+}
+
+// listHeight gives how many lines a list of containers takes, its title with it, on a
+// terminal that shows the question and the keys as well.
+func listHeight(containers []api.Container, columns, rows int) int {
+	const (
+		margin = 4 // of columns, to the left of each line
+		around = 3 // lines: the question, the keys, and an empty one
+	)
+	lines := 1
+	for _, container := range containers {
+		lines += 1 + utf8.RuneCountInString(describeContainer(container))/max(columns-margin, 1)
+	}
+	return min(lines, max(rows-around, 1))
 }
 
 // describeContainer says in a line what a container is.

@@ -61,6 +61,13 @@ func TestHijackOfSeveralContainers(t *testing.T) {
 		}
 	}
 
+	c := onTerminal(t, dir, []string{socketOf(server), "TERM="}, hijack...)
+	c.await("number between 1 and 3")
+	c.enter("2\n")
+	if shown, exit := c.exits(); exit != 0 || !strings.HasSuffix(strings.TrimSpace(shown), "unit") || strings.Contains(shown, "\x1b") {
+		t.Errorf("on a terminal of no kind, exit status %d, shown is\n%q", exit, shown)
+	}
+
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +82,50 @@ func TestHijackOfSeveralContainers(t *testing.T) {
 	for _, name := range []string{"lint", "unit", "vet"} {
 		if want := "  # task, build 1, step " + name + ", on memory\n"; strings.Count(stderr.String(), want) != 1 {
 			t.Errorf("stderr does not have %q:\n%s", want, &stderr)
+		}
+	}
+}
+
+// A list of more containers than the terminal has lines leaves the question, and the first of
+// them, on the screen.
+func TestHijackOfManyContainers(t *testing.T) {
+	server, dir := startServer(t)
+	names := make([]string, 40)
+	for i := range names {
+		names[i] = fmt.Sprintf("step%02d", i)
+	}
+	buildOfTasks(t, server, names...)
+	c := onTerminal(t, dir, []string{socketOf(server)}, "hijack", "-b", "1", "--", "cat", "name")
+	shown := c.await("submit")
+	for _, want := range []string{"Which container?", "step00", "step15"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("%q is not shown:\n%q", want, shown)
+		}
+	}
+	if strings.Contains(shown, "step30") || strings.Contains(shown, "back") {
+		t.Errorf("more is shown than fits, or keys that do nothing:\n%q", shown)
+	}
+	c.enter("step33\r")
+	if shown, exit := c.exits(); exit != 0 || !strings.HasSuffix(strings.TrimSpace(shown), "step33") {
+		t.Errorf("exit status %d, shown is\n%q", exit, shown)
+	}
+}
+
+func TestListHeight(t *testing.T) {
+	containers := make([]api.Container, 10)
+	for i := range containers {
+		containers[i] = api.Container{Type: "task", BuildName: "1", StepName: "unit", WorkerName: "vm"} // task, build 1, step unit, on vm
+	}
+	for _, test := range []struct{ columns, rows, want int }{
+		{80, 24, 11},
+		{80, 14, 11},
+		{80, 10, 7},
+		{20, 60, 21},
+		{2, 2, 1},
+		{0, 0, 1},
+	} {
+		if got := listHeight(containers, test.columns, test.rows); got != test.want {
+			t.Errorf("on %d by %d it is %d, want %d", test.columns, test.rows, got, test.want)
 		}
 	}
 }

@@ -58,6 +58,7 @@ func (s *hijackSession) run(ctx context.Context) (err error) {
 	if greets {
 		s.prepareGreeting(ctx)
 	}
+	s.program.leaveQuit() // it is for the session
 	s.result, err = hijack.Run(ctx, s.options)
 	s.program.measurement.session(s.result.Usage)
 	if greets && err == nil && !s.result.Detached {

@@ -42,6 +42,8 @@ func run() int {
 		directory: directory,
 		lookupEnv: os.LookupEnv,
 	}
+	p.heedQuit()
+	defer p.leaveQuit()
 	command := newRootCommand(p)
 	if err != nil {
 		return p.fail(err)
@@ -77,6 +79,8 @@ type program struct {
 	global, globalLong *pflag.FlagSet
 	// measurement is of this command's time and cost, nil when nobody wants to know.
 	measurement *measurement
+	// quits gets the signal that ends the program at once.
+	quits chan os.Signal
 	// waiting tells that the last line of stderr goes on when the server is back.
 	waiting atomic.Bool
 }

@@ -54,7 +54,7 @@ func (p *program) showServer(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	if p.stdout.terminal {
+	if p.stdout.terminal && !p.stdout.dumb {
 		// To the top left, and everything from there on away.
 		io.WriteString(p.stdout, "\x1b[H\x1b[J")
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"sync/atomic"
 
 	"golang.org/x/term"
@@ -11,6 +12,7 @@ import (
 type stream struct {
 	*os.File
 	terminal bool // a person reads it
+	dumb     bool // and the terminal knows no more than lines, as that of an editor
 	colour   bool // and wants colours
 	lost     atomic.Pointer[error]
 }
@@ -19,7 +21,8 @@ func newStream(file *os.File, lookupEnv func(string) (string, bool)) *stream {
 	terminal := term.IsTerminal(int(file.Fd()))
 	plain, _ := lookupEnv("NO_COLOR")
 	name, _ := lookupEnv("TERM")
-	return &stream{File: file, terminal: terminal, colour: terminal && plain == "" && name != "dumb"}
+	dumb := terminal && (name == "dumb" || name == "" && runtime.GOOS != "windows") // whose terminals have no name
+	return &stream{File: file, terminal: terminal, dumb: dumb, colour: terminal && !dumb && plain == ""}
 }
 
 // Write writes what a command prints, and keeps the error of what is lost: those who show
@@ -34,6 +37,14 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // WriteString implements io.StringWriter.
 func (s *stream) WriteString(text string) (int, error) { return s.Write([]byte(text)) }
+
+// overKey has the next line begin where the terminal has shown the key that made a signal.
+func (s *stream) overKey() string {
+	if !s.terminal {
+		return ""
+	}
+	return "\r"
+}
 
 // style is what a terminal is told before a text.
 type style string

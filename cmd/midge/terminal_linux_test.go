@@ -189,7 +189,7 @@ func TestFirstInterruptAborts(t *testing.T) {
 	c.await("ready")
 	c.enter(interrupt)
 	shown, exit := c.exits()
-	if exit != 3 || !strings.Contains(shown, "aborting") || !strings.Contains(shown, "aborted") {
+	if exit != 3 || !strings.Contains(shown, "\r"+string(bold)+"aborting") || !strings.Contains(shown, "aborted") {
 		t.Errorf("exit status %d, shown is\n%s", exit, shown)
 	}
 	if got := status(t, server, 1); got != api.StatusAborted {
@@ -212,8 +212,23 @@ func TestSecondInterruptLeaves(t *testing.T) {
 	c.await("aborting")
 	c.enter(interrupt)
 	shown, exit := c.exits()
-	if exit != exitLeft || !strings.Contains(shown, "left at once") {
-		t.Errorf("exit status %d, shown is\n%s", exit, shown)
+	if exit != exitLeft || !strings.Contains(shown, "\rmidge: left at once") {
+		t.Errorf("exit status %d, shown is\n%q", exit, shown)
+	}
+}
+
+// Ctrl-\ leaves at once, and tells nothing of what the program is made of.
+func TestQuit(t *testing.T) {
+	server, dir := startServer(t)
+	c := onTerminal(t, dir, []string{socketOf(server)}, "execute", "-c", "wait.yml")
+	c.await("ready")
+	c.enter("\x1c")
+	shown, exit := c.exits()
+	if exit != 131 || !strings.Contains(shown, "\rmidge: quit\r\n") || strings.Contains(shown, "goroutine") {
+		t.Errorf("exit status %d, shown is\n%q", exit, shown)
+	}
+	if got := status(t, server, 1); got != api.StatusStarted {
+		t.Errorf("the build is %s", got)
 	}
 }
 
@@ -268,6 +283,15 @@ func TestColoursAndBars(t *testing.T) {
 	shown, exit = onTerminal(t, dir, []string{socketOf(server), "NO_COLOR=1"}, execute...).exits()
 	if exit != 0 || strings.Contains(shown, string(green)) || strings.Contains(shown, "\r\r\n") {
 		t.Errorf("with NO_COLOR, exit status %d, shown is\n%q", exit, shown)
+	}
+	for _, name := range []string{"dumb", ""} {
+		if err := os.WriteFile(filepath.Join(dir, "src", "large"), append(large, name...), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		shown, exit = onTerminal(t, dir, []string{socketOf(server), "TERM=" + name}, execute...).exits()
+		if exit != 0 || strings.Contains(shown, "\x1b") || strings.Contains(shown, "uploading src") {
+			t.Errorf("on a terminal %q, exit status %d, shown is\n%q", name, exit, shown)
+		}
 	}
 	shown, exit = onTerminal(t, dir, []string{socketOf(server)}, append(execute, "--quiet")...).exits()
 	if exit != 0 || shown != "hello from sources\r\na warning\r\n" {
