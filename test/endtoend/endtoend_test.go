@@ -208,7 +208,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) result {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(patience, func() { cmd.Process.Signal(syscall.SIGQUIT) })
+	timer := time.AfterFunc(patience, func() { cmd.Process.Signal(syscall.SIGABRT) })
 	defer timer.Stop()
 	cmd.Wait()
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}

@@ -262,7 +262,7 @@ func Run(t testing.TB, cmd *exec.Cmd) Result {
 		t.Fatal(err)
 	}
 	// Its goroutines say where it hangs.
-	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGABRT) })
 	defer timer.Stop()
 	err := cmd.Wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
