@@ -425,7 +425,7 @@ type ExitStatus struct {
 	// DiskUsed is how many bytes the container took on the disk when the process was killed
 	// because those were more than Limits.Disk, or ended while no more could be written, else 0.
 	DiskUsed uint64
-	// Started and Ended are the worker's clock.
+	// Started and Ended are by this machine's clock, whatever that of the worker's is.
 	Started, Ended time.Time
 }
 
@@ -440,8 +440,8 @@ const (
 // Chunk is a piece of what a process wrote. Data is the reader's until its next call of Next.
 type Chunk struct {
 	Stream   Stream
-	Sequence int64 // of the first byte of Data
-	Time     time.Time
+	Sequence int64     // of the first byte of Data
+	Time     time.Time // when it was written, as ExitStatus has times
 	Data     []byte
 }
 

@@ -24,9 +24,11 @@ import (
 
 // A Client speaks with the first process of one container. It makes a connection
 // when it needs one, and another when one is cut. All methods may be called from
-// many goroutines; their errors are those of agent.Client.
+// many goroutines; their errors are those of agent.Client. The times they give are by this
+// machine's clock, whatever that of the pod's node is.
 type Client struct {
-	dial func(ctx context.Context) (net.Conn, error)
+	dial  func(ctx context.Context) (net.Conn, error)
+	clock clock
 
 	mu      sync.Mutex
 	current *connection
@@ -172,8 +174,10 @@ func (c *Client) request(ctx context.Context, method, path string, body func() (
 				return nil, err
 			}
 		}
+		asked := time.Now()
 		response, err := ask(ctx, conn.conn.RoundTrip, method, "http://pod"+path, content)
 		if err == nil {
+			c.clock.note(asked, time.Now(), response.Header)
 			response.Body = &answer{response.Body, conn.conn}
 			if err = checked(ctx, response); err == nil {
 				return response, nil
@@ -312,12 +316,35 @@ func (c *Client) Ended(ctx context.Context, id string) (bool, error) {
 
 // Wait waits for a process's end, and for all of its output to be kept.
 func (c *Client) Wait(ctx context.Context, id string) (agent.Exit, error) {
-	return call[agent.Exit](ctx, c, http.MethodGet, processPath(id, "/exit"), nil)
+	exit, err := call[agent.Exit](ctx, c, http.MethodGet, processPath(id, "/exit"), nil)
+	return c.LocalExit(exit), err
 }
 
 // Usage gives what the container used while a process ran, nil when nothing is recorded.
 func (c *Client) Usage(ctx context.Context, id string) (*api.ResourceUsage, error) {
-	return call[*api.ResourceUsage](ctx, c, http.MethodGet, processPath(id, "/usage"), nil)
+	used, err := call[*api.ResourceUsage](ctx, c, http.MethodGet, processPath(id, "/usage"), nil)
+	if err != nil || used == nil {
+		return nil, err
+	}
+	ahead := c.clock.ahead()
+	if used.Baseline != nil {
+		used.Baseline.Timestamp = used.Baseline.Timestamp.Add(ahead)
+	}
+	for i := range used.Samples {
+		used.Samples[i].Timestamp = used.Samples[i].Timestamp.Add(ahead)
+	}
+	return used, nil
+}
+
+// LocalTime gives a moment that the pod's node has noted by this machine's clock, as far as
+// the answers of the pod have told how the clocks differ.
+func (c *Client) LocalTime(at time.Time) time.Time { return at.Add(c.clock.ahead()) }
+
+// LocalExit gives how a process has ended with the times as LocalTime has them.
+func (c *Client) LocalExit(exit agent.Exit) agent.Exit {
+	ahead := c.clock.ahead()
+	exit.Started, exit.Ended = exit.Started.Add(ahead), exit.Ended.Add(ahead)
+	return exit
 }
 
 // Write gives a process input, as agent.Client.Write does.

@@ -64,7 +64,7 @@ func (s *server) handler(supervising context.Context) http.Handler {
 	handle("POST /files", s.filesIn)
 	handle("GET /files/list", s.listFiles)
 	handle("GET /files/stat", s.statFile)
-	return mux
+	return withTime(mux, time.Now)
 }
 
 // handleProcesses has the requests served that are about processes. What is logged of the

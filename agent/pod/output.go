@@ -164,6 +164,7 @@ func (o *Output) Next() (spool.Record, error) {
 		if err == nil {
 			o.next = record.Sequence + int64(len(record.Data))
 			s.haveArrived(o.next)
+			record.Time = o.client.LocalTime(record.Time)
 			return record, nil
 		}
 		o.closeStream()

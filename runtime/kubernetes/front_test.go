@@ -3,6 +3,7 @@
 package kubernetes_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -12,10 +13,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -26,7 +29,9 @@ import (
 type front struct {
 	kubeconfig string
 	listener   *frontListener
-	bytes      atomic.Int64 // that have passed, either way
+	bytes      atomic.Int64  // that have passed, either way
+	ahead      time.Duration // of this machine's, its clock; changed before it is asked
+	times      atomic.Int64  // that it has told by that clock
 
 	mu           sync.Mutex
 	asked        map[string]bool // verbs and resources
@@ -59,6 +64,16 @@ func newFront(t *testing.T, namespace string) *front {
 			if namespace != "" {
 				r.Out.Header.Set("Impersonate-User", "system:serviceaccount:"+namespace+":midge-server")
 			}
+			if f.ahead != 0 {
+				r.Out.Header.Set("Accept", "application/json")
+				r.Out.Header.Set("Accept-Encoding", "identity")
+			}
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if f.ahead != 0 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+				r.Body = &tellingTimes{Closer: r.Body, lines: bufio.NewReader(r.Body), front: f}
+			}
+			return nil
 		},
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -146,6 +161,45 @@ func (c frontConn) Close() error {
 	defer c.listener.mu.Unlock()
 	delete(c.listener.conns, c.Conn)
 	return c.Conn.Close()
+}
+
+// tellingTimes is an answer, or what a watch tells, with the times by the front's clock.
+type tellingTimes struct {
+	io.Closer
+	lines *bufio.Reader
+	front *front
+	line  []byte // what is left of one
+	err   error  // after it
+}
+
+func (b *tellingTimes) Read(p []byte) (int, error) {
+	if len(b.line) == 0 && b.err == nil {
+		b.line, b.err = b.lines.ReadBytes('\n')
+		b.line = aTime.ReplaceAllFunc(b.line, b.front.told)
+	}
+	if len(b.line) == 0 {
+		return 0, b.err
+	}
+	n := copy(p, b.line)
+	b.line = b.line[n:]
+	return n, nil
+}
+
+// aTime is how the API server has times in JSON.
+var aTime = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z"`)
+
+// told gives a time by the front's clock, as long as it was.
+func (f *front) told(text []byte) []byte {
+	layout := `"2006-01-02T15:04:05Z"`
+	if len(text) > len(layout) {
+		layout = `"2006-01-02T15:04:05.000000Z"`
+	}
+	at, err := time.Parse(layout, string(text))
+	if err != nil {
+		return text
+	}
+	f.times.Add(1)
+	return []byte(at.Add(f.ahead).Format(layout))
 }
 
 // what gives the verb and the resource that a request is about, as a role has them.

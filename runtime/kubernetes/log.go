@@ -40,7 +40,7 @@ func (p processes) Wait(ctx context.Context, id string) (agent.Exit, error) {
 	defer l.Close()
 	for {
 		if _, err := l.Next(); errors.Is(err, io.EOF) {
-			return *l.log.Exit(), nil
+			return p.LocalExit(*l.log.Exit()), nil
 		} else if err != nil {
 			return agent.Exit{}, err
 		}
@@ -118,6 +118,7 @@ func (l *podLog) Next() (spool.Record, error) {
 			switch {
 			case err == nil:
 				l.next = record.Sequence + int64(len(record.Data))
+				record.Time = l.container.client.LocalTime(record.Time)
 				return record, nil
 			case errors.Is(err, io.EOF) && l.log.Exit() != nil:
 				return spool.Record{}, io.EOF

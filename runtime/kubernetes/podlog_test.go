@@ -10,6 +10,8 @@ import (
 
 	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+
+	"midge/agent/pod"
 )
 
 // An API server that cuts the request for a log before it answers is asked again: that
@@ -28,7 +30,7 @@ func TestLogOfAnAPIServerThatCuts(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker := &Worker{options: Options{Namespace: "builds"}, client: client}
-	l := &podLog{ctx: t.Context(), container: &container{worker: worker, pod: "p"}, why: &PodError{Pod: "p", Message: "it has ended"}}
+	l := &podLog{ctx: t.Context(), container: &container{worker: worker, pod: "p", client: pod.NewClient(nil)}, why: &PodError{Pod: "p", Message: "it has ended"}}
 	defer l.Close()
 	record, err := l.Next()
 	if err != nil || string(record.Data) != "said" {

@@ -3,6 +3,8 @@
 # removes what it left: containers, mounts, the bridge, cgroups and RUN.
 set -uo pipefail
 run=$1
+# Parts of it have the same names wherever its state is: of another nothing is taken down.
+[ -d "$run" ] || exit 0
 cgroup=midge-cluster
 bridge=midge-cluster
 services=midge-services
@@ -48,6 +50,9 @@ done
 sleep 0.1
 awk -v run="$run/" 'index($2, run) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount" 2>/dev/null; done
 find /var/log/containers -lname "$run/*" -delete 2>/dev/null
+iptables -w -t mangle -S POSTROUTING 2>/dev/null | sed -n "s/^-A \(.*--comment $bridge .*\)/\1/p" | while read -r rule; do
+	iptables -w -t mangle -D $rule
+done
 ip link del $bridge 2>/dev/null
 ip link del $services 2>/dev/null
 for top in /sys/fs/cgroup /sys/fs/cgroup/*; do

@@ -205,6 +205,7 @@ func TestKubernetesDeployment(t *testing.T) {
 		d.remove()
 	})
 
+	d.enforce()
 	d.install()
 	first, stop := d.awaitServer()
 	d.midge("login", "-t", "cluster", "-c", "http://"+d.service(), "-u", "ann", "-p", "secret").want(t, 0)
@@ -213,6 +214,7 @@ func TestKubernetesDeployment(t *testing.T) {
 	d.exchange("one")
 	d.midge("execute", "-c", d.script("failing", "id -u > file; exit 3", "")).want(t, 3)
 	d.midge("hijack", "--", "cat", "file").want(t, 0, "1000\n")
+	d.checkPolicies(first)
 	// There are no names here.
 	if log := d.kubectl("logs", first); !strings.Contains(log, unreachable) {
 		t.Errorf("the server says\n%s", log)
