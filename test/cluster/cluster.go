@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +34,8 @@ const (
 // up.sh was told, for tests to use in place of one of their own.
 const Variable = "MIDGE_TEST_CLUSTER"
 
-// Start starts a cluster. There is one at a time on a machine: it waits for others to end.
+// Start starts a cluster. There is one at a time on a machine: it waits for others to end,
+// and takes down one that a program has left which was killed.
 func Start(ctx context.Context) (*Cluster, error) {
 	if dir := os.Getenv(Variable); dir != "" {
 		return &Cluster{dir: dir}, nil
@@ -53,8 +55,22 @@ func Start(ctx context.Context) (*Cluster, error) {
 }
 
 func (c *Cluster) up(ctx context.Context) (err error) {
+	// The file that is locked says where the state of the last one is, or was.
+	last, err := io.ReadAll(c.lock)
+	if err != nil {
+		return err
+	}
+	if _, err := run(ctx, script("down.sh"), strings.TrimSpace(string(last))); err != nil {
+		return fmt.Errorf("take down the cluster that was left: %w", err)
+	}
 	// Paths of sockets are short.
 	if c.dir, err = os.MkdirTemp("", "midge-cluster-"); err != nil {
+		return err
+	}
+	if err := c.lock.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := c.lock.WriteAt([]byte(c.dir), 0); err != nil {
 		return err
 	}
 	programs, err := run(ctx, script("build.sh"))
