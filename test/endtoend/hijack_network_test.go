@@ -97,9 +97,13 @@ func TestHijackOverANetworkThatIsCut(t *testing.T) {
 		if got := strings.Count(shell.shown.String(), typed); got != 1 {
 			t.Errorf("what was typed while packets of %v were lost was done %d times: %q", directions, got, shell.shown.String())
 		}
-		if got := strings.Count(shell.shown.String(), "reconnected after"); got != lost {
-			t.Errorf("%d reconnections are shown, want %d: %q", got, lost, shell.shown.String())
-		}
+		// What a connection brings that works again is shown before that is noticed.
+		eventually(t, "the reconnection is told", func() error {
+			if got := strings.Count(shell.shown.String(), "reconnected after"); got != lost {
+				return fmt.Errorf("%d reconnections are shown, want %d: %q", got, lost, shell.shown.String())
+			}
+			return nil
+		})
 	}
 	shell.write("exit 3\r")
 	if got := shell.wait(); got != 3 {
