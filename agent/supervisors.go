@@ -95,6 +95,10 @@ func endSupervisor(ctx context.Context, pidfd int) error {
 		} else if err != nil {
 			return err
 		}
+		// One that was stopped goes on, as it takes no other signal but SIGKILL.
+		if err := unix.PidfdSendSignal(pidfd, unix.SIGCONT, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
 		if ended, err := awaitProcess(ctx, pidfd, takeDownTimeout); ended || err != nil {
 			return err
 		}

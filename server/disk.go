@@ -12,44 +12,90 @@ import (
 	"midge/server/state"
 )
 
-// Of a disk, the shares that should be free.
+// Of a disk, the shares that should be free, of its room and of the files it can have, and
+// the share of the files with less than which new builds wait.
 const (
 	warningFree  = 0.10
 	criticalFree = 0.03
+	minFreeFiles = 0.01
 )
+
+// diskSpace is how much room a disk has, in bytes, and in files where it can have so many
+// and no more.
+type diskSpace struct{ free, total, freeFiles, files float64 }
+
+// spaceOf gives that of the disk of a path.
+func spaceOf(path string) (diskSpace, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(path, &stat); err != nil {
+		return diskSpace{}, fmt.Errorf("look at the disk of the data dir: %w", err)
+	}
+	return diskSpace{
+		free:      float64(stat.Bavail) * float64(stat.Bsize),
+		total:     float64(stat.Blocks) * float64(stat.Bsize),
+		freeFiles: float64(stat.Ffree),
+		files:     float64(stat.Files),
+	}, nil
+}
 
 // lookAtDisk tells how much room there is where the data dir is. While it is too
 // little, new builds wait: those that run are to have what is left.
 func (s *Server) lookAtDisk() (partValues, error) {
-	free, total, err := space(s.dir.path)
+	space, err := spaceOf(s.dir.path)
 	if err != nil {
 		return nil, err
 	}
 	minimum := float64(s.config.MinFreeSpace)
-	values := partValues{"free_bytes": free, "total_bytes": total, "min_free_bytes": minimum, "stop_free_bytes": s.config.stopFloor()}
-	if free < minimum {
-		s.engine.Pause("the server's disk is nearly full: new builds wait until there is room")
-	} else {
-		s.engine.Pause("")
-	}
-	err = s.reserve.balance(free-minimum, total)
+	values := partValues{"free_bytes": space.free, "total_bytes": space.total, "min_free_bytes": minimum, "stop_free_bytes": s.config.stopFloor(),
+		"free_files": space.freeFiles, "total_files": space.files}
+	s.engine.Pause(space.pause(minimum))
+	err = s.reserve.balance(space.free-minimum, space.total)
 	values["reserved_bytes"] = s.reserve.held()
-	switch {
-	case err != nil:
+	if err != nil {
 		return values, err
-	case free < minimum:
-		return values, &finding{api.VerdictCritical, fmt.Sprintf("%.0f MB of the data dir's disk are free, which is less than min-free-space: new builds wait", free/1e6)}
 	}
-	return values, freeFinding(free, total)
+	return values, space.finding(minimum)
 }
 
-// space gives the bytes that are free, and all, on the disk of a path.
-func space(path string) (free, total float64, err error) {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(path, &stat); err != nil {
-		return 0, 0, fmt.Errorf("look at the disk of the data dir: %w", err)
+// pause is why new builds wait that are to have a minimum of bytes, "" when they do not. Who
+// has no minimum wants none to wait.
+func (d diskSpace) pause(minimum float64) string {
+	switch {
+	case d.free < minimum:
+		return "the server's disk is nearly full: new builds wait until there is room"
+	case minimum > 0 && d.freeFiles < minFreeFiles*d.files:
+		return "the server's disk can have hardly any more files: new builds wait until there are fewer"
 	}
-	return float64(stat.Bavail) * float64(stat.Bsize), float64(stat.Blocks) * float64(stat.Bsize), nil
+	return ""
+}
+
+// finding says of what there is too little.
+func (d diskSpace) finding(minimum float64) error {
+	waiting := d.pause(minimum) != ""
+	bytes, files := freeVerdict(d.free, d.total), freeVerdict(d.freeFiles, d.files)
+	switch {
+	case waiting && d.free < minimum:
+		return &finding{api.VerdictCritical, fmt.Sprintf("%.0f MB of the data dir's disk are free, which is less than min-free-space: new builds wait", d.free/1e6)}
+	case waiting:
+		return &finding{api.VerdictCritical, fmt.Sprintf("the data dir's disk can have %.0f more files, of %.0f: new builds wait", d.freeFiles, d.files)}
+	case bytes == api.VerdictOK && files == api.VerdictOK:
+		return nil
+	case bytes.Worse(files) == bytes:
+		return &finding{bytes, fmt.Sprintf("%.0f %% of the data dir's disk are free", 100*d.free/d.total)}
+	}
+	return &finding{files, fmt.Sprintf("the data dir's disk can have %.0f %% more files", 100*d.freeFiles/d.files)}
+}
+
+// freeVerdict says whether so much that is free is too little, of a total that is 0 where
+// there is no bound.
+func freeVerdict(free, total float64) api.Verdict {
+	switch {
+	case total == 0 || free >= warningFree*total:
+		return api.VerdictOK
+	case free < criticalFree*total:
+		return api.VerdictCritical
+	}
+	return api.VerdictWarning
 }
 
 // writeFailed is told of what could not be written of a build. When the disk is full
@@ -121,18 +167,6 @@ func (r *reserve) held() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return float64(r.size)
-}
-
-// freeFinding says whether that many bytes of a disk's are too few.
-func freeFinding(free, total float64) error {
-	verdict := api.VerdictWarning
-	switch {
-	case total == 0 || free >= warningFree*total:
-		return nil
-	case free < criticalFree*total:
-		verdict = api.VerdictCritical
-	}
-	return &finding{verdict, fmt.Sprintf("%.0f %% of the data dir's disk are free", 100*free/total)}
 }
 
 // tryWriting finds out whether what is written below dir is kept. The file has no

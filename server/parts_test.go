@@ -67,15 +67,40 @@ func TestAPartThatIsForgotten(t *testing.T) {
 	}
 }
 
-func TestFreeFinding(t *testing.T) {
+func TestDiskSpace(t *testing.T) {
+	const minimum, waits = 5, "new builds wait"
 	for _, test := range []struct {
-		free    float64
-		verdict api.Verdict
-	}{{50, ""}, {10, ""}, {9, api.VerdictWarning}, {3, api.VerdictWarning}, {2, api.VerdictCritical}, {0, api.VerdictCritical}} {
-		err := freeFinding(test.free, 100)
+		free, freeFiles, files float64
+		verdict                api.Verdict
+		text                   string
+		pauses                 bool
+	}{
+		{50, 0, 0, "", "", false}, // it can have any number of files
+		{10, 500, 1000, "", "", false},
+		{9, 500, 1000, api.VerdictWarning, "9 % of the data dir's disk", false},
+		{9, 95, 1000, api.VerdictWarning, "9 % of the data dir's disk", false},
+		{2, 500, 1000, api.VerdictCritical, waits, true},
+		{50, 100, 1000, "", "", false},
+		{50, 90, 1000, api.VerdictWarning, "9 % more files", false},
+		{9, 20, 1000, api.VerdictCritical, "2 % more files", false},
+		{50, 10, 1000, api.VerdictCritical, "1 % more files", false},
+		{50, 9, 1000, api.VerdictCritical, "can have 9 more files, of 1000: " + waits, true},
+		{2, 9, 1000, api.VerdictCritical, "less than min-free-space", true},
+	} {
+		space := diskSpace{test.free, 100, test.freeFiles, test.files}
+		err := space.finding(minimum)
 		var found *finding
-		if errors.As(err, &found) != (test.verdict != "") || found != nil && found.verdict != test.verdict {
-			t.Errorf("%v of 100 bytes: got %v, want %s", test.free, err, test.verdict)
+		if errors.As(err, &found) != (test.verdict != "") || found != nil && (found.verdict != test.verdict || !strings.Contains(found.text, test.text)) {
+			t.Errorf("%+v: got %v, want %s with %q", space, err, test.verdict, test.text)
 		}
+		if why := space.pause(minimum); strings.Contains(why, waits) != test.pauses {
+			t.Errorf("%+v: builds wait because %q, want that they do: %v", space, why, test.pauses)
+		}
+		if why := space.pause(0); why != "" {
+			t.Errorf("%+v: builds wait without a minimum: %q", space, why)
+		}
+	}
+	if space := (diskSpace{2, 100, 500, 1000}); space.finding(0).(*finding).verdict != api.VerdictCritical {
+		t.Errorf("%+v is found to be %v", space, space.finding(0))
 	}
 }

@@ -31,7 +31,8 @@ func (s *Server) keepRoom(ctx context.Context) {
 	stopped := 0
 	for {
 		began, pause := s.parts.now(), lateGlance
-		free, _, err := space(s.dir.path)
+		space, err := spaceOf(s.dir.path)
+		free := space.free
 		switch {
 		case err != nil:
 		case free >= floor:

@@ -130,17 +130,32 @@ func (c *container) Processes(context.Context) ([]string, error) {
 }
 
 func (c *container) Stop(ctx context.Context, grace time.Duration) error {
-	if err := c.client.Stop(ctx, grace); err != nil {
+	if err := c.halt(ctx, grace); err != nil {
 		return fmt.Errorf("stop container %s: %w", c.handle, err)
 	}
 	return nil
+}
+
+// halt stops all processes, and ends a supervisor that does not do that in time: one that
+// hangs keeps no container for ever.
+func (c *container) halt(ctx context.Context, grace time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, grace+c.worker.options.StopTimeout)
+	defer cancel()
+	err := c.client.Stop(bounded, grace)
+	if err == nil || bounded.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	unlock := c.worker.changes.lock(c.handle)
+	defer unlock()
+	_, err = agent.EndSupervisors(ctx, c.dir)
+	return err
 }
 
 func (c *container) Destroy(ctx context.Context) (err error) {
 	ctx, span := trace.StartSpan(ctx, "destroy container")
 	defer func() { span.End(err) }()
 	// Outside the lock: it ends a Stop that takes its time, and no one else's change.
-	if err := c.client.Stop(ctx, 0); err != nil {
+	if err := c.halt(ctx, 0); err != nil {
 		return fmt.Errorf("destroy container %s: %w", c.handle, err)
 	}
 	unlock := c.worker.changes.lock(c.handle)

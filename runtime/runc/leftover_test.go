@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"midge/agent"
 	"midge/runtime"
@@ -54,6 +55,36 @@ func TestSupervisorKilled(t *testing.T) {
 	}
 	if err := c.Destroy(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	before.compare(t)
+}
+
+// A supervisor that hangs keeps neither a container nor its processes.
+func TestSupervisorHangs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	before := takeInventory(t, dir)
+	w := newWorker(t, func(o *runc.Options) {
+		o.StateDir = dir
+		o.StopTimeout = time.Millisecond
+	})
+	for _, end := range []func(runtime.Container) error{
+		func(c runtime.Container) error { return c.Stop(t.Context(), 0) },
+		func(c runtime.Container) error { return c.Destroy(t.Context()) },
+	} {
+		c := newContainer(t, w, runtime.ContainerSpec{Handle: "hangs"})
+		task := run(t, c, "task", "exec sleep 100000")
+		if err := syscall.Kill(supervisorOf(t, dir, "hangs"), syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(c); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := task.Wait(t.Context()); err == nil && status.Signal == "" {
+			t.Errorf("the task ended with %+v", status)
+		}
+		if err := c.Destroy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	before.compare(t)
 }

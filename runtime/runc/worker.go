@@ -12,6 +12,7 @@
 package runc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,10 @@ type Options struct {
 	// that have none; "" is none.
 	Toolbox string
 
+	// StopTimeout is how long a supervisor may take to stop a container's processes when
+	// their grace is over, before it is ended itself; 0 is a minute.
+	StopTimeout time.Duration
+
 	Tags           []string
 	Team           string
 	MaxActiveTasks int
@@ -114,6 +119,7 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 	if options.Network == "" {
 		options.Network = NetworkHost
 	}
+	options.StopTimeout = cmp.Or(options.StopTimeout, time.Minute)
 	program, err := findRuntime(options.Runtime)
 	if err != nil {
 		return nil, err
