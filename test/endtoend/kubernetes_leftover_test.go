@@ -3,36 +3,32 @@
 package endtoend
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"midge/test/cluster"
 )
 
-// However a build ends, nothing of it stays in the cluster: no pod and no secret.
-func TestKubernetesLeavesNothing(t *testing.T) {
+// What becomes of pods when their builds have ended.
+func TestKubernetesPodsOfFinishedBuilds(t *testing.T) {
 	node := startCluster(t)
-	config, err := clientcmd.BuildConfigFromFlags("", node.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := typedv1.NewForConfigOrDie(config)
-	namespace := "left-" + strings.ToLower(rand.Text())
-	if _, err := client.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
-	if _, err := client.ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	t.Run("leave nothing", func(t *testing.T) {
+		t.Parallel()
+		testNothingIsLeft(t, node)
+	})
+	t.Run("make room", func(t *testing.T) {
+		t.Parallel()
+		testRoomIsMade(t, node)
+	})
+}
+
+// However a build ends, nothing of it stays in the cluster: no pod and no secret.
+func testNothingIsLeft(t *testing.T, node *cluster.Cluster) {
+	client, namespace := newNamespace(t, node)
 	s := startServer(t, "--runtime", "kubernetes", "--kubeconfig", node.Kubeconfig(), "--namespace", namespace, "--agent-image", cluster.Agent,
 		"--gc-interval", "100ms", "--gc-grace", "0s", "--hold-failed", "0s")
 	const image = "image_resource: {type: registry-image, source: {repository: %s, tag: test, username: ann, password: secret}}\n"

@@ -3,12 +3,18 @@
 package endtoend
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	typedv1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"midge/test/cluster"
 )
@@ -28,6 +34,25 @@ func startCluster(t *testing.T) *cluster.Cluster {
 		}
 	})
 	return node
+}
+
+// newNamespace makes a namespace with what a controller would make there, and gives a client
+// that may do all.
+func newNamespace(t *testing.T, node *cluster.Cluster) (client typedv1.CoreV1Interface, name string) {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", node.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, name = typedv1.NewForConfigOrDie(config), "test-"+strings.ToLower(rand.Text())
+	if _, err := client.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	if _, err := client.ServiceAccounts(name).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return client, name
 }
 
 // A cluster is a worker like another: what a user does is unchanged.
