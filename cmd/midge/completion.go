@@ -29,7 +29,8 @@ var scriptMistakes = strings.NewReplacer(
 )
 
 func newCompletionCommand(p *program) *cobra.Command {
-	return &cobra.Command{
+	var shell string
+	command := &cobra.Command{
 		Use:     "completion SHELL",
 		GroupID: groupTargets,
 		Short:   "Print the script that completes command lines in a shell",
@@ -42,12 +43,18 @@ What a server has is completed when it answers within 80 ms, and remembered for 
   source <(midge completion zsh)                           # in ~/.zshrc, after compinit
   midge completion fish | source                           # in config.fish
   midge completion powershell | Out-String | Invoke-Expression`,
-		Args:      exactly("the name of a shell: bash, zsh, fish or powershell", 1),
+		Args: func(command *cobra.Command, args []string) error {
+			if shell != "" {
+				args = append(args, shell)
+			}
+			return exactly("the name of a shell: bash, zsh, fish or powershell", 1)(command, args)
+		},
 		ValidArgs: []string{"bash", "fish", "powershell", "zsh"},
 		RunE: func(command *cobra.Command, args []string) error {
-			write, ok := shells[args[0]]
+			shell := append(args, shell)[0]
+			write, ok := shells[shell]
 			if !ok {
-				return fmt.Errorf("there is no script for the shell %q, only for bash, zsh, fish and powershell", args[0])
+				return fmt.Errorf("there is no script for the shell %q, only for bash, zsh, fish and powershell", shell)
 			}
 			var script strings.Builder
 			if err := write(command.Root(), &script); err != nil {
@@ -57,4 +64,7 @@ What a server has is completed when it answers within 80 ms, and remembered for 
 			return err
 		},
 	}
+	command.Flags().StringVar(&shell, "shell", "", "the shell")
+	command.Flags().Lookup("shell").Hidden = true // fly has it in place of the argument
+	return command
 }
