@@ -156,8 +156,31 @@ func (d *taskDecoder) unknown(f field, in string, fields []known) {
 	d.problems.add(f.at, strings.TrimPrefix(in+"."+f.name, "."), "unknown field %q%s: %s", f.name, where, advice)
 }
 
+// notTasks are fields of what people take for a task file, and what has them.
+var notTasks = map[string]string{
+	"jobs":      "this is a pipeline, and not a task: give a file that has the platform and run of one",
+	"resources": "this is a pipeline, and not a task: give a file that has the platform and run of one",
+	"plan":      "this is a job of a pipeline, and not a task: give a file that has the platform and run of one",
+	"task":      "this is a step of a pipeline, and not a task: give its file, or one with what is below its config",
+}
+
+// isNoTask reports that the document is something else that people have.
+func (d *taskDecoder) isNoTask(root *node) bool {
+	for _, f := range root.fields {
+		if what := notTasks[f.name]; what != "" {
+			d.problems.add(f.at, f.name, "%s", what)
+			d.broken[""] = true
+			return true
+		}
+	}
+	return false
+}
+
 func (d *taskDecoder) taskConfig(root *node) TaskConfig {
 	var c TaskConfig
+	if d.isNoTask(root) {
+		return c
+	}
 	d.mapping(root, "", []known{
 		{"platform", d.text(&c.Platform)},
 		{"image_resource", func(n *node, name string) { c.ImageResource = d.imageResource(n, name) }},

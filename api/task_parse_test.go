@@ -193,6 +193,9 @@ func TestParseTaskConfigErrors(t *testing.T) {
 		{"a merge of text", valid + "params: {<<: text}\n", []string{"task.yml:3:10: << merges a map, and this is a string"}},
 		{"a tag", valid + "params: {A: !secret x}\n", []string{"task.yml:3:13: the tag !secret is not understood here: remove it"}},
 		{"a field twice", valid + "platform: darwin\n", []string{`task.yml:3:1: "platform" is here a second time; the first is on line 1`}},
+		{"a pipeline", "resources: []\njobs:\n- name: unit\n", []string{"task.yml:1:1: this is a pipeline, and not a task: give a file that has"}},
+		{"a job", "name: unit\nplan:\n- get: code\n", []string{"task.yml:2:1: this is a job of a pipeline, and not a task"}},
+		{"a step", "task: unit\nconfig: {platform: linux}\n", []string{"task.yml:1:1: this is a step of a pipeline, and not a task: give its file, or one with what is below its config"}},
 		{
 			"unknown fields, nearest names, and others together",
 			"platfrom: linux\nrun:\n  pth: a\n  argz: [b]\nimputs: [{nmae: src}]\nzebra: 1\n",

@@ -62,7 +62,7 @@ func (c *Client) transportError(ctx context.Context, err error, sending bool) er
 	if !dialed && wasCut(err) {
 		c.met.CompareAndSwap(0, time.Now().UnixNano())
 	}
-	return &UnreachableError{URL: c.URL(), Reason: networkReason(err), Err: err, unsent: sending && dialed}
+	return &UnreachableError{URL: c.URL(), Reason: networkReason(err) + c.proxied(), Err: err, unsent: sending && dialed}
 }
 
 // clientCertificateRefusal says what a server has against the certificate that the
@@ -202,7 +202,19 @@ func RetryAfter(header http.Header) time.Duration {
 }
 
 func (c *Client) strange(reason string) error {
-	return &StrangeAnswerError{URL: c.URL(), Reason: reason}
+	return &StrangeAnswerError{URL: c.URL(), Reason: reason + c.proxied()}
+}
+
+// proxied names the proxy that stands between, if one does: it may be what has answered.
+func (c *Client) proxied() string {
+	if c.socket != "" {
+		return ""
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: c.base})
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return ", by the proxy " + proxy.Host
 }
 
 // describeBody says what is wrong with a body that should have been JSON.

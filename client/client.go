@@ -126,7 +126,7 @@ func parseURL(text string) (base *url.URL, socket string, err error) {
 		}
 		return &url.URL{Scheme: "http", Host: "midge"}, parsed.Path, nil
 	case "http", "https":
-		if parsed.Host == "" {
+		if parsed.Host == "" || parsed.User != nil { // who it is has a token, and a saved URL no password
 			return nil, "", &URLError{URL: text}
 		}
 		return &url.URL{Scheme: parsed.Scheme, Host: parsed.Host, Path: strings.TrimRight(parsed.Path, "/")}, "", nil

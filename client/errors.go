@@ -1,6 +1,9 @@
 package client
 
 import (
+	"cmp"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -70,7 +73,11 @@ type CertificateError struct {
 }
 
 func (e *CertificateError) Error() string {
-	return fmt.Sprintf("the certificate of %s is not trusted (%s); trust its authority with: %s --ca-cert FILE", e.URL, e.Reason, loginCommand(e.Target, e.URL))
+	what := fmt.Sprintf("the certificate of %s is not trusted (%s); ", e.URL, e.Reason)
+	if errors.As(e.Err, new(x509.HostnameError)) {
+		return what + "give its URL with the name that it has there"
+	}
+	return what + fmt.Sprintf("trust its authority with: %s --ca-cert FILE", loginCommandAt(e.Target, e.URL))
 }
 
 func (e *CertificateError) Unwrap() error { return e.Err }
@@ -102,7 +109,7 @@ type RedirectError struct {
 }
 
 func (e *RedirectError) Error() string {
-	return fmt.Sprintf("%s sends its visitors on to %s; if you trust that, use: %s", e.URL, e.To, loginCommand(e.Target, e.To))
+	return fmt.Sprintf("%s sends its visitors on to %s; if you trust that, use: %s", e.URL, e.To, loginCommandAt(e.Target, e.To))
 }
 
 // UnauthorizedError tells that the server does not know who is asking.
@@ -125,7 +132,12 @@ func loginCommand(target, address string) string {
 	if target != "" {
 		return "midge -t " + target + " login"
 	}
-	return "midge -t NAME login -c " + address
+	return loginCommandAt("", address)
+}
+
+// loginCommandAt gives the command that logs in to a target at a URL, whether or not it is saved.
+func loginCommandAt(target, address string) string {
+	return "midge -t " + cmp.Or(target, "NAME") + " login -c " + address
 }
 
 // ForbiddenError tells that the user is known, and may not.

@@ -71,7 +71,7 @@ func TestAnswersBecomeSentences(t *testing.T) {
 			`bad plan`},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://ci.example.com/login", http.StatusFound)
-		}, `URL sends its visitors on to https://ci.example.com; if you trust that, use: midge -t ci login`},
+		}, `URL sends its visitors on to https://ci.example.com; if you trust that, use: midge -t ci login -c https://ci.example.com`},
 		{"megabytes of headers", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Much", strings.Repeat("x", 2*maxHeaderBytes))
 		}, `URL does not answer like a midge or Concourse server: its headers are longer than 256 KiB; look at its URL with "midge targets"`},
@@ -159,7 +159,9 @@ func TestServersThatAreNotThere(t *testing.T) {
 		{"another protocol", "http://" + silent.Addr().String(),
 			`URL does not answer like a midge or Concourse server: it does not speak HTTP; look at its URL with "midge targets"`},
 		{"unknown authority", secure.URL,
-			`the certificate of URL is not trusted (it is signed by an authority that this machine does not know); trust its authority with: midge -t ci login --ca-cert FILE`},
+			`the certificate of URL is not trusted (it is signed by an authority that this machine does not know); trust its authority with: midge -t ci login -c URL --ca-cert FILE`},
+		{"another name", strings.Replace(secure.URL, "127.0.0.1", "localhost", 1),
+			`the certificate of URL is not trusted (it is for another host name); give its URL with the name that it has there`},
 		{"no TLS", strings.Replace(httpServer(t), "http:", "https:", 1),
 			`URL does not answer like a midge or Concourse server: it speaks HTTP and not HTTPS; look at its URL with "midge targets"`},
 	}
@@ -184,7 +186,7 @@ func httpServer(t *testing.T) string {
 }
 
 func TestURLs(t *testing.T) {
-	for _, text := range []string{"", "midge.example.com", "ftp://x", "http://", "unix:", "unix://host/path", "http://a b"} {
+	for _, text := range []string{"", "midge.example.com", "ftp://x", "http://", "http://ann:secret@x", "unix:", "unix://host/path", "http://a b"} {
 		var wrong *URLError
 		if _, err := New(Options{URL: text}); !errors.As(err, &wrong) {
 			t.Errorf("New(%q) = %v", text, err)

@@ -11,7 +11,7 @@ function __midge_perform_completion
     __midge_debug "Starting __midge_perform_completion"
 
     # Extract all args except the last one
-    set -l args (commandline -opc)
+    set -l args (string escape --no-quoted -- (commandline -opc) | string replace -r '^\\\\~' '~')
     # Extract the last arg and escape it in case it is a space
     set -l lastArg (string escape -- (commandline -ct))
 
@@ -42,7 +42,7 @@ function __midge_perform_completion
 
     # For Fish, when completing a flag with an = (e.g., <program> -n=<TAB>)
     # completions must be prefixed with the flag
-    set -l flagPrefix (string match -r -- '-.*=' "$lastArg")
+    set -l flagPrefix (string match -r -- '^-[^=]*=' "$lastArg")
 
     __midge_debug "Comps: $comps"
     __midge_debug "DirectiveLine: $directiveLine"
@@ -186,7 +186,7 @@ function __midge_prepare_completions
             # able to check what the actual completion will be.
             # We don't need descriptions anyway since there is only a single
             # real completion which the shell will expand immediately.
-            set -l split (string split --max 1 \t $__midge_comp_results[1])
+            set -l split (string split --max 1 -- \t $__midge_comp_results[1])
 
             # Fish won't add a space if the completion ends with any
             # of the following characters: @=/:.,

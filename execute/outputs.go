@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"midge/api"
 )
@@ -22,6 +23,8 @@ func (r Request) selectOutputs(config api.TaskConfig) ([]Mapping, error) {
 			errs = append(errs, unknownName("the task has", "output", output.Name, names))
 		case err == nil && !info.IsDir():
 			errs = append(errs, fmt.Errorf("the output %q cannot be put into %s: it is a file", output.Name, output.Path))
+		case errors.Is(err, syscall.ENOTDIR):
+			errs = append(errs, fmt.Errorf("the output %q cannot be put into %s: a part of that path is a file", output.Name, output.Path))
 		}
 		outputs = append(outputs, Mapping{output.Name, path})
 	}

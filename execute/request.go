@@ -70,11 +70,11 @@ type Mapping struct {
 	Path string
 }
 
-// ParseMapping reads NAME=PATH, as flag was given it.
-func ParseMapping(flag, text string) (Mapping, error) {
+// ParseMapping reads NAME=WHAT, as flag was given it.
+func ParseMapping(flag, what, text string) (Mapping, error) {
 	name, path, found := strings.Cut(text, "=")
 	if !found || name == "" || path == "" {
-		return Mapping{}, fmt.Errorf("%s %s is not understood; write it as %s NAME=PATH", flag, text, flag)
+		return Mapping{}, fmt.Errorf("%s %s is not understood; write it as %s NAME=%s", flag, text, flag, what)
 	}
 	return Mapping{Name: name, Path: path}, nil
 }

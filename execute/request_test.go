@@ -83,6 +83,8 @@ func TestWrongRequests(t *testing.T) {
 			[]string{`the task has no output "repotr"; did you mean "report"?`}},
 		{"output into a file", Request{Config: "task.yml", Inputs: src, Outputs: []Mapping{{"report", "a-file"}}},
 			[]string{`the output "report" cannot be put into a-file: it is a file`}},
+		{"output below a file", Request{Config: "task.yml", Inputs: src, Outputs: []Mapping{{"report", "a-file/x"}}},
+			[]string{`the output "report" cannot be put into a-file/x: a part of that path is a file`}},
 		{"mapping of an unknown input", Request{Config: "task.yml", Inputs: src, InputMapping: map[string]string{"srcs": "src"}},
 			[]string{`the task has no input "srcs"; did you mean "src"?`}},
 		{"all at once", Request{Config: "task.yml", Inputs: []Mapping{{"scr", "tree"}}, Outputs: []Mapping{{"x", "out"}}},
@@ -214,11 +216,11 @@ func TestRequestFromStdin(t *testing.T) {
 }
 
 func TestParseMapping(t *testing.T) {
-	if m, err := ParseMapping("-i", "src=a=b"); err != nil || m != (Mapping{"src", "a=b"}) {
+	if m, err := ParseMapping("-i", "PATH", "src=a=b"); err != nil || m != (Mapping{"src", "a=b"}) {
 		t.Errorf("%v, %v", m, err)
 	}
 	for _, text := range []string{"", "src", "src=", "=."} {
-		if _, err := ParseMapping("-i", text); err == nil || !strings.Contains(err.Error(), "-i NAME=PATH") {
+		if _, err := ParseMapping("-i", "PATH", text); err == nil || !strings.Contains(err.Error(), "-i NAME=PATH") {
 			t.Errorf("ParseMapping(%q) = %v", text, err)
 		}
 	}

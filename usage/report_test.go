@@ -88,6 +88,21 @@ func briefTask() api.StepUsage {
 	}}
 }
 
+// session is somebody in a container.
+func session() api.StepUsage {
+	sample := api.Sample{
+		Timestamp:  at(60),
+		CPUStat:    &api.CPUStat{UsageNanos: pointer(uint64(20 * time.Millisecond))},
+		MemoryStat: &api.MemoryStat{Peak: pointer[uint64](3 << 20)},
+		IOStat:     &api.IOStat{ReadBytes: pointer[uint64](0), WriteBytes: pointer[uint64](28 << 10)},
+	}
+	const why = "counted for the whole container"
+	return api.StepUsage{Session: "x", Name: "hijack bash", Started: start, Ended: at(60), ResourceUsage: api.ResourceUsage{
+		Samples: []api.Sample{sample},
+		Missing: map[string]string{"netStat": why, "pidsStat": why, "cpuStat.pressure": why},
+	}}
+}
+
 func client() *api.ClientUsage {
 	return &api.ClientUsage{
 		WallNanos: int64(8400 * time.Millisecond), UserNanos: pointer(uint64(40 * time.Millisecond)), SystemNanos: pointer(uint64(13 * time.Millisecond)),
@@ -96,7 +111,7 @@ func client() *api.ClientUsage {
 }
 
 func TestTable(t *testing.T) {
-	build := api.BuildUsage{Steps: []api.StepUsage{diskTask(), v1Task(), briefTask(), {Name: "nothing", Started: start, Ended: start}, inMemory()}, Client: client()}
+	build := api.BuildUsage{Steps: []api.StepUsage{diskTask(), v1Task(), briefTask(), {Name: "nothing", Started: start, Ended: start}, inMemory(), session()}, Client: client()}
 	for _, width := range []int{60, 80, 160, 0} {
 		t.Run(fmt.Sprint(width), func(t *testing.T) {
 			var text strings.Builder

@@ -17,7 +17,7 @@ func Processes(at time.Time, used *unix.Rusage) api.ResourceUsage {
 	total, peak := user+system, uint64(used.Maxrss)*1024
 	faults, majorFaults := uint64(used.Minflt+used.Majflt), uint64(used.Majflt)
 	read, written := uint64(used.Inblock)*blockSize, uint64(used.Oublock)*blockSize
-	const whole = "it is counted for the container as a whole"
+	const whole = "counted for the whole container"
 	return api.ResourceUsage{
 		Samples: []api.Sample{{
 			Timestamp:  at,

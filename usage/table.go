@@ -3,6 +3,7 @@ package usage
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -74,6 +75,31 @@ func rows(step api.StepUsage) [][]string {
 	if s.OOMKills != nil && *s.OOMKills > 0 {
 		rows = append(rows, []string{fmt.Sprintf("killed for memory: %d of its processes", *s.OOMKills)})
 	}
+	return together(rows)
+}
+
+// together has numbers that are not there for the same reason in one fact, the last.
+func together(rows [][]string) [][]string {
+	names := map[string][]string{}
+	var reasons []string
+	for _, fact := range slices.Concat(rows...) {
+		name, reason, missing := strings.Cut(fact, " n/a ")
+		if missing && names[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], name)
+	}
+	reasons = slices.DeleteFunc(reasons, func(reason string) bool { return len(names[reason]) == 1 })
+	for i, row := range rows {
+		rows[i] = slices.DeleteFunc(row, func(fact string) bool {
+			_, reason, missing := strings.Cut(fact, " n/a ")
+			return missing && slices.Contains(reasons, reason)
+		})
+	}
+	for _, reason := range reasons {
+		last := len(names[reason]) - 1
+		rows = append(rows, []string{strings.Join(names[reason][:last], ", ") + " and " + names[reason][last] + " n/a " + reason})
+	}
 	return rows
 }
 
@@ -90,8 +116,8 @@ func cpuFact(s Summary, missing map[string]string) string {
 		return "cpu " + notAvailable(missing, "cpuStat.usageNanos")
 	}
 	fact := "cpu " + formatDuration(*s.CPU)
-	if !s.Brief {
-		fact += fmt.Sprintf(" (%s cores)", formatNumber(s.CPU.Seconds()/s.Wall.Seconds()))
+	if cores := s.CPU.Seconds() / s.Wall.Seconds(); !s.Brief && cores >= 0.05 { // else it would be 0
+		fact += fmt.Sprintf(" (%s cores)", formatNumber(cores))
 	}
 	if s.Throttled != nil && *s.Throttled > 0 {
 		fact += fmt.Sprintf(", held back %s by its limit", formatDuration(*s.Throttled))

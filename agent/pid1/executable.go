@@ -16,9 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// findExecutable finds what path means for a process in dir with that PATH: a path
-// with a slash is relative to dir, one without is looked up.
+// findExecutable is executableAt that finds out whether a command line was given as a path.
 func findExecutable(path, dir, pathVariable string) (string, *Failure) {
+	found, failure := executableAt(path, dir, pathVariable)
+	program, arguments, several := strings.Cut(path, " ")
+	if failure == nil || !several {
+		return found, failure
+	}
+	if _, wrong := executableAt(program, dir, pathVariable); wrong == nil {
+		failure.Message += fmt.Sprintf("; if %s is meant, %q is for its arguments: they are given apart from it, as in run.args", program, arguments)
+	}
+	return found, failure
+}
+
+// executableAt finds what path means for a process in dir with that PATH: a path with a slash
+// is relative to dir, one without is looked up.
+func executableAt(path, dir, pathVariable string) (string, *Failure) {
 	if path == "" {
 		return "", &Failure{Kind: FailedExecutable, Message: "there is no executable to run: the task has no run.path, and its image no entrypoint or command"}
 	}

@@ -30,6 +30,9 @@ func TestFindExecutable(t *testing.T) {
 		{path: "here", pathVariable: dir + "/bin", err: "to be run as ./here"},
 		{path: "bin", pathVariable: dir, err: "is a directory"},
 		{path: "here/below", err: dir + "/here is no directory"},
+		{path: "tool -x", pathVariable: dir + "/bin", err: `"tool -x" is not found in PATH (` + dir + `/bin); if tool is meant, "-x" is for its arguments`},
+		{path: "./here -x y", err: `"-x y" is for its arguments`},
+		{path: "./none -x", err: "none -x does not exist; " + dir + " has "},
 		{path: "", err: "has no run.path"},
 	}
 	for _, test := range tests {

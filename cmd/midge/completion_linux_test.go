@@ -211,6 +211,10 @@ func TestShells(t *testing.T) {
 	if err := os.Symlink(self, filepath.Join(dir, "midge")); err != nil {
 		t.Fatal(err)
 	}
+	quoted := `{platform: linux, inputs: [{name: my-src}], run: {path: sh, args: [-c, "echo my quoted $(cat my-src/name.txt)"]}}`
+	if err := os.WriteFile(filepath.Join(dir, "it's \"quoted\".yml"), []byte(quoted), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	completions, err := filepath.Abs("../../completions")
 	if err != nil {
 		t.Fatal(err)
@@ -249,8 +253,8 @@ func TestShells(t *testing.T) {
 			}
 			c.enter(clear + "midge art\t")
 			c.await("artifacts")
-			c.enter(clear + "midge execute -c hello.yml -i sr\tsr\t\n")
-			c.await("hello from sources")
+			c.enter(clear + "midge execute -c it\t-i my\tsr\t --quiet && midge execute -c it\t--input=my\tsr\t --quiet\n")
+			c.until("does not run both", func(shown string) bool { return strings.Count(shown, "my quoted sources") == 2 })
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"midge/client"
 	"midge/execute"
 	"midge/hijack"
+	"midge/terminal"
 	"midge/trace"
 )
 
@@ -47,7 +48,11 @@ it was aborted.`,
   midge execute --from 12 -i src=.                   # build 12 again, but for what changed in src
   midge execute -c task.yml -v branch=main -l vars.yml -- -run TestLogin`,
 		Args: func(command *cobra.Command, args []string) error {
-			if command.ArgsLenAtDash() != 0 && len(args) > 0 {
+			switch {
+			case command.ArgsLenAtDash() == 0 || len(args) == 0:
+			case request.Config == "" && from == "":
+				return fmt.Errorf("name the task file with -c, like: midge execute -c %s", terminal.ShellWord(args[0]))
+			default:
 				return fmt.Errorf("%q is no flag; arguments for the task go after --", args[0])
 			}
 			return nil
@@ -60,10 +65,10 @@ it was aborted.`,
 			if err != nil {
 				return err
 			}
-			if request.Inputs, err = parseMappings("-i", inputs); err != nil {
+			if request.Inputs, err = parseMappings("-i", "PATH", inputs); err != nil {
 				return err
 			}
-			if request.Outputs, err = parseMappings("-o", outputs); err != nil {
+			if request.Outputs, err = parseMappings("-o", "PATH", outputs); err != nil {
 				return err
 			}
 			if request.InputMapping, err = parseNames("-m", mappings); err != nil {
@@ -126,11 +131,11 @@ func parseBasis(from, job string) (b basis, err error) {
 	return b, err
 }
 
-// parseMappings reads the NAME=PATHs of a flag.
-func parseMappings(flag string, texts []string) ([]execute.Mapping, error) {
+// parseMappings reads the NAME=WHATs of a flag.
+func parseMappings(flag, what string, texts []string) ([]execute.Mapping, error) {
 	var mappings []execute.Mapping
 	for _, text := range texts {
-		mapping, err := execute.ParseMapping(flag, text)
+		mapping, err := execute.ParseMapping(flag, what, text)
 		if err != nil {
 			return nil, err
 		}
@@ -141,7 +146,7 @@ func parseMappings(flag string, texts []string) ([]execute.Mapping, error) {
 
 // parseNames reads the NAME=OTHERs of a flag.
 func parseNames(flag string, texts []string) (map[string]string, error) {
-	mappings, err := parseMappings(flag, texts)
+	mappings, err := parseMappings(flag, "OTHER", texts)
 	names := make(map[string]string, len(mappings))
 	for _, mapping := range mappings {
 		names[mapping.Name] = mapping.Path

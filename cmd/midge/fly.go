@@ -119,3 +119,6 @@ var pipelineCommands = []string{
 
 // isOfPipelines reports whether a command is one of fly's that are about pipelines.
 func isOfPipelines(name string) bool { return slices.Contains(pipelineCommands, name) }
+
+// teamCommands are those of fly that make and change teams, and their aliases.
+var teamCommands = []string{"set-team", "st", "get-team", "gt", "destroy-team", "dt", "rename-team", "rt"}

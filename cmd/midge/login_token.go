@@ -21,6 +21,9 @@ func (p *program) askToken(ctx context.Context, c *client.Client, flags loginFla
 	var err error
 	if flags.user == "" || flags.password == "" {
 		if !p.canAsk() {
+			if flags.user != "" {
+				return client.Token{}, errors.New("there is no terminal to ask for the password; give it with -p, or use MIDGE_TOKEN instead of a login")
+			}
 			return client.Token{}, errNobodyToAsk
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,6 +141,20 @@ func TestForbiddenSocket(t *testing.T) {
 	failsWith(t, unprivileged(t, dir, []string{socketOf(server)}, "builds"),
 		"midge: you may not use the server's socket "+server.Socket+
 			"; join the group midge, or log in over TCP with: midge -t local login -c http://127.0.0.1:8080\n")
+}
+
+// A proxy that does not answer, or not as a server does, is named.
+func TestProxyIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>who are you?</html>") }))
+	proxy := "http_proxy=" + page.URL
+	failsWith(t, midgeCommand(t, dir, []string{proxy}, "-t", "http://midge.invalid", "builds"),
+		"midge: http://midge.invalid does not answer like a midge or Concourse server: it sent a page of HTML, by the proxy "+
+			page.Listener.Addr().String()+"; look at its URL with \"midge targets\"\n")
+	page.Close()
+	failsWith(t, midgeCommand(t, dir, []string{proxy}, "-t", "http://midge.invalid", "builds"),
+		"midge: no server answers at http://midge.invalid (connection refused, by the proxy "+
+			page.Listener.Addr().String()+"); look at its URL with \"midge targets\", or choose another with --target\n")
 }
 
 // Without a home targets cannot be saved, and all else works.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -170,6 +171,9 @@ func commandWord(root *cobra.Command, args []string) string {
 func unknownCommand(root *cobra.Command, name string) error {
 	if isOfPipelines(name) {
 		return fmt.Errorf("midge runs tasks and has no pipelines, so there is no command %q; on a Concourse use its own fly for that", name)
+	}
+	if slices.Contains(teamCommands, name) {
+		return fmt.Errorf("there is no command %q: teams are in the server's configuration file, see docs/server.md; for those of a Concourse use its own fly", name)
 	}
 	var known []string
 	for _, command := range root.Commands() {

@@ -42,6 +42,10 @@ func newUsageCommand(p *program) *cobra.Command {
 			if p.flags.json {
 				return p.printJSON(used)
 			}
+			if len(used.Steps) == 0 && !p.flags.quiet {
+				fmt.Fprintf(p.stderr, "nothing is known yet of what build %d used: no step of it has run to its end\n", id)
+				return nil
+			}
 			// Without a trace the longest step is the slowest part.
 			spans, err := findTrace(command.Context(), c, args[0])
 			if err != nil {

@@ -65,6 +65,9 @@ func (s *artifactOutput) run(ctx context.Context, _ *state.Step) (out outcome, e
 	ctx, span := trace.StartSpan(ctx, "artifact_output "+s.plan.Name, trace.Input(s.plan.Name))
 	defer func() { span.End(err) }()
 	artifact, ok := s.artifacts.find(s.plan.Name)
+	if after, _ := ctx.Value(afterError{}).(bool); !ok && after {
+		return errored, nil // what was to make it has said why it did not
+	}
 	if !ok {
 		return errored, fmt.Errorf("output %q: no step of the build has made it; there is %s", s.plan.Name, list(s.artifacts.names()))
 	}

@@ -12,8 +12,15 @@ func (b *build) ensure(ctx context.Context, plan *api.EnsurePlan, attempt int) o
 	first := b.step(ctx, &plan.Step, attempt)
 	hook, done := b.hookContext(ctx)
 	defer done()
+	if first >= errored {
+		hook = context.WithValue(hook, afterError{}, true)
+	}
 	return max(first, b.step(hook, &plan.Next, attempt))
 }
+
+// afterError is the key of a context's value, which tells a step that one before it, of
+// which it is to take what there is, has errored.
+type afterError struct{}
 
 func (b *build) onSuccess(ctx context.Context, plan *api.OnSuccessPlan, attempt int) outcome {
 	first := b.step(ctx, &plan.Step, attempt)

@@ -212,6 +212,18 @@ func TestOutputsOfATaskThatCannotStartAreKept(t *testing.T) {
 	}
 }
 
+// A task that came to no container has said why: that its outputs are not there either says
+// nothing to anybody.
+func TestOutputsOfATaskWithoutAContainerAreNoError(t *testing.T) {
+	s := newServer(t)
+	s.start()
+	build, events := s.run(`{"ensure":{"step":{"id":"a","task":{"name":"a","privileged":true,"config":{"platform":"linux","run":{"path":"true"},"outputs":[{"name":"out"}]}}},"ensure":{"id":"out","artifact_output":{"name":"out"}}}}`)
+	story := tell(t, events)
+	if build.Status != api.StatusErrored || !strings.Contains(story, "a error this server runs no privileged tasks") || strings.Contains(story, "out error") {
+		t.Errorf("the build has %s:\n%s", build.Status, story)
+	}
+}
+
 func TestCachesAreKept(t *testing.T) {
 	const cache = `"caches":[{"path":"cache"}]`
 	s := newServer(t)
