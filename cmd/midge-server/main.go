@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -99,6 +100,7 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(config.Log) // of packages that are given none
 	started, err := server.New(ctx, config)
 	if err != nil {
 		return err
