@@ -53,7 +53,8 @@ const (
 	// ModeTry makes, as a supervisor would, the mounts of the container whose directory
 	// is the second argument, and ends.
 	ModeTry = "try"
-	// ModeHold does nothing until standard input ends: a namespace lives as long.
+	// ModeHold gives back on standard output what it reads, until standard input ends: a
+	// namespace, or a cgroup, lives as long.
 	ModeHold = "hold"
 )
 

@@ -18,7 +18,7 @@ func Main(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == ModeInit:
 		return pid1.Main(os.NewFile(pid1.Descriptor, "supervisor"))
 	case len(args) == 1 && args[0] == ModeHold:
-		_, err := io.Copy(io.Discard, os.Stdin)
+		_, err := io.Copy(os.Stdout, os.Stdin)
 		return err
 	case len(args) >= 2 && args[0] == ModeTry:
 		namespaces, err := inheritedNamespaces(args[2:])

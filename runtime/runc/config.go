@@ -65,7 +65,7 @@ func (w *Worker) runtimeConfig(spec runtime.ContainerSpec, s *stage, compat bool
 		Hostname: hostname(spec),
 		Mounts:   append(w.systemMounts(spec, s), volumeMounts(volumes)...),
 		Linux: &specs.Linux{
-			CgroupsPath: w.cgroup(spec.Handle),
+			CgroupsPath: s.cgroup,
 			Namespaces:  w.namespaces(spec, s),
 			Resources:   w.resources(spec),
 		},

@@ -90,6 +90,9 @@ func (w *Worker) create(ctx context.Context, spec runtime.ContainerSpec) error {
 			return err
 		}
 	}
+	if err := w.keepScope(ctx); err != nil {
+		return err
+	}
 	namespace, err := w.takeNetwork(ctx, spec)
 	if err != nil {
 		return err
@@ -163,7 +166,7 @@ func (w *Worker) agentConfig(spec runtime.ContainerSpec, s *stage, from *image.I
 	config := agent.Config{
 		ID:         spec.Handle,
 		Runtime:    w.runtime,
-		Cgroup:     w.cgroup(spec.Handle),
+		Cgroup:     s.cgroup,
 		Stage:      s.place,
 		Mounts:     s.mounts,
 		Rootfs:     s.rootfs(),

@@ -67,9 +67,12 @@ func (w *Worker) removeAddresses(ctx context.Context) (int, error) {
 
 // removeCgroups removes the cgroups of containers that are gone.
 func (w *Worker) removeCgroups(ctx context.Context) (int, error) {
+	w.mu.Lock()
+	parents := w.cgroupParents
+	w.mu.Unlock()
 	removed := 0
 	var errs []error
-	for _, parent := range w.cgroupParents {
+	for _, parent := range parents {
 		names, err := w.hierarchies.Names(parent, w.cgroupName(""))
 		errs = append(errs, err)
 		for _, name := range names {

@@ -47,6 +47,7 @@ type stage struct {
 	// written are directories of the machine that have what the container writes.
 	written []string
 	project quota.Project // that they belong to, 0 for none
+	cgroup  string        // the container's, "" for none
 
 	resolvConf []byte // the container's name servers
 }
@@ -58,7 +59,7 @@ func (w *Worker) newStage(spec runtime.ContainerSpec, dir string, namespace *net
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{dir: dir, place: w.stage, mapped: !spec.Privileged, users: w.users, resolvConf: resolv}
+	s := &stage{dir: dir, place: w.stage, mapped: !spec.Privileged, users: w.users, cgroup: w.cgroup(spec.Handle), resolvConf: resolv}
 	s.bindOwn()
 	s.mounts = append(s.mounts,
 		agent.Mount{Source: w.options.Agent, Target: s.path("agent")},

@@ -86,7 +86,6 @@ type Worker struct {
 	delegation    delegation.Delegation // of an ordinary user's
 	undelegated   error                 // why there is none, for an ordinary user
 	hierarchies   agent.Hierarchies
-	cgroupParents []string // in which cgroups of this worker's containers may be
 	images        *image.Store
 	bridge        *network.Pool // nil unless it is used
 	host          *hostImage    // nil when it is off
@@ -100,10 +99,16 @@ type Worker struct {
 
 	closed sync.Once
 
-	mu         sync.Mutex
-	clients    map[string]*agent.Client // by container handle
-	volumeUses map[string]int           // of LocalPath, by volume handle
-	releases   map[string][]func()      // of the artifacts that a container's inputs lie in, by its handle
+	scoping sync.Mutex        // held while a scope is made; it guards these
+	scoped  bool              // containers need a scope
+	scope   *delegation.Scope // of those that are made now
+
+	mu            sync.Mutex
+	cgroupParent  string                   // in which cgroups of containers are made, "" for none
+	cgroupParents []string                 // in which they may be
+	clients       map[string]*agent.Client // by container handle
+	volumeUses    map[string]int           // of LocalPath, by volume handle
+	releases      map[string][]func()      // of the artifacts that a container's inputs lie in, by its handle
 }
 
 var _ runtime.Collector = (*Worker)(nil)
@@ -158,7 +163,7 @@ func (w *Worker) open(ctx context.Context) (err error) {
 		}
 	}
 	// First, as what is started before stays in the cgroup that is to be divided.
-	if err := w.openCgroups(); err != nil {
+	if err := w.openCgroups(ctx); err != nil {
 		return err
 	}
 	if w.stage, err = findStage(options.StateDir, options.Agent, w.runtime); err != nil {
@@ -260,6 +265,11 @@ func (w *Worker) close() {
 	if w.users != nil {
 		w.users.file.Close()
 	}
+	w.scoping.Lock()
+	if w.scope != nil {
+		w.scope.Close()
+	}
+	w.scoping.Unlock()
 	if w.bridge != nil {
 		if err := w.closeBridge(); err != nil {
 			slog.Error("the bridge network is left as it is", "worker", w.Name(), "error", err)

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,7 @@ func TestService(t *testing.T) {
 		{"killed", killServer},
 		{"upgrade", upgradePackage},
 		{"stop", stopService},
+		{"by hand", serveByHand},
 		{"a mistake in the settings", misconfigure},
 		{"disabled", disableService},
 		{"remove and install again", removePackage},
@@ -254,6 +256,73 @@ func stopService(t *testing.T, d *debian) {
 	finishTask(t, d, id)
 }
 
+// A server that is no service with Delegate=, as one that root starts by hand, has systemd
+// make a scope for containers, which stay in it when the server is another one.
+func serveByHand(t *testing.T, d *debian) {
+	serve := func(unit, destroy string) {
+		d.run(t, "systemd-run", "--quiet", "--unit", unit, "--service-type=notify", "--property=KillMode=process",
+			"--setenv=MIDGE_DESTROY_ON_EXIT="+destroy, "midge-server", "--config", "/etc/midge/server.yml")
+	}
+	d.run(t, "systemctl", "stop", "midge")
+	serve("first", "false")
+	id := startTask(t, d)
+	first := scopes(t, d)
+	if len(first) != 1 {
+		t.Fatalf("there are the scopes %q", first)
+	}
+	until(t, "the server says what the scope is", func() bool {
+		journal := d.run(t, "journalctl", "--no-pager", "--unit", "first")
+		return strings.Contains(journal, `msg="systemd has made a unit for containers"`) && strings.Contains(journal, "unit="+first[0])
+	})
+	if got := d.run(t, "systemctl", "show", "--property=Delegate,TasksMax", first[0]); !strings.Contains(got, "Delegate=yes\n") || !strings.Contains(got, "TasksMax=infinity") {
+		t.Errorf("the scope has the properties\n%s", got)
+	}
+	containers, err := filepath.Glob(filepath.Join(d.cgroup, "system.slice", first[0], "midge-*-b"+id+"-*"))
+	if err != nil || len(containers) != 1 {
+		t.Fatalf("in the scope are the cgroups %q (%v), want that of a container", containers, err)
+	}
+	d.run(t, "systemctl", "daemon-reload")
+	d.run(t, "systemctl", "stop", "first")
+	serve("second", "true")
+	second := without(scopes(t, d), first)
+	if len(second) != 1 {
+		t.Fatalf("besides %q there are the scopes %q", first, second)
+	}
+	if _, err := os.Stat(containers[0]); err != nil {
+		t.Error(err)
+	}
+	finishTask(t, d, id)
+
+	holder := d.run(t, "cat", "/sys/fs/cgroup/system.slice/"+second[0]+"/midge-server/cgroup.procs")
+	d.run(t, "systemctl", "kill", "--signal=KILL", second[0])
+	until(t, "the server knows that its scope has ended", func() bool {
+		return d.command("test", "-e", "/proc/"+holder).Run() != nil
+	})
+	finishTask(t, d, startTask(t, d))
+	if third := without(scopes(t, d), slices.Concat(first, second)); len(third) != 1 {
+		t.Errorf("after the scope %q has ended there are the others %q", second, third)
+	}
+	d.run(t, "systemctl", "stop", "second")
+	until(t, "the scopes have ended with the last containers", func() bool { return len(scopes(t, d)) == 0 })
+	d.run(t, "systemctl", "reset-failed", "midge") // systemd counts how often it is started
+	d.run(t, "systemctl", "start", "midge")
+}
+
+// scopes are the names of the units that servers have had made for containers.
+func scopes(t *testing.T, d *debian) (names []string) {
+	t.Helper()
+	for line := range strings.Lines(d.run(t, "systemctl", "list-units", "--plain", "--no-legend", "midge-*.scope")) {
+		name, _, _ := strings.Cut(line, " ")
+		names = append(names, name)
+	}
+	return names
+}
+
+// without gives those of the names that are not among the others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(others, name) })
+}
+
 // A server that cannot start is a service that does not, with the reason in its status,
 // and no obstacle to installing a package.
 func misconfigure(t *testing.T, d *debian) {
@@ -292,7 +361,7 @@ func disableService(t *testing.T, d *debian) {
 func running(t *testing.T, d *debian) string {
 	t.Helper()
 	return d.run(t, "sh", "-c", `cat /proc/[0-9]*/comm | grep midge
-ls -d /sys/fs/cgroup/midge-* 2>/dev/null
+find /sys/fs/cgroup -name 'midge-*'
 ip -o link | grep midge
 findmnt -rno target | grep midge
 find /run -name '*midge*'

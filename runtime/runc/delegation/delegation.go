@@ -1,9 +1,9 @@
-// Package delegation finds the part of the machine's control groups that an ordinary
-// user's program may divide, and makes room for that in it: see "Delegation" in the
+// Package delegation finds the part of the machine's control groups that the program may
+// divide, or has systemd make one, and makes room for that in it: see "Delegation" in the
 // kernel's cgroup-v2(7) documentation, and Delegate= in systemd.resource-control(5).
 //
-// It promises to change nothing outside of that part, and to move no process but its own.
-// It knows nothing of containers.
+// It promises to change nothing outside of that part, and to move no process but its own
+// and those that it starts. It knows nothing of containers.
 package delegation
 
 import (
@@ -21,8 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaf is the cgroup in which the program itself is then: the kernel allows no processes
-// beside cgroups that have controllers.
+// top is where the hierarchy of version 2 is mounted where it is the only one.
+const top = "/sys/fs/cgroup"
+
+// leaf is the cgroup in which the program itself is then, or what holds its scope: the
+// kernel allows no processes beside cgroups that have controllers.
 const leaf = "midge-server"
 
 // wanted are the controllers that a container's cgroup has some use for.
@@ -45,20 +48,29 @@ func (d Delegation) Has(controller string) bool { return slices.Contains(d.Contr
 // should be called before any is. The program may call it again, also at once, for the
 // same answer. The error says in half a sentence why nothing is delegated.
 func Take() (Delegation, error) {
-	const top = "/sys/fs/cgroup"
-	var stat unix.Statfs_t
-	if err := unix.Statfs(top, &stat); err != nil || stat.Type != unix.CGROUP2_SUPER_MAGIC {
+	if !unified() {
 		return Delegation{}, errors.New("the machine does not have cgroup version 2 alone")
 	}
-	memberships, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return Delegation{}, err
-	}
-	own, err := parseMemberships(string(memberships))
+	own, err := cgroupOf(os.Getpid())
 	if err != nil {
 		return Delegation{}, err
 	}
 	return take(top, own, os.Getpid())
+}
+
+// unified tells whether the hierarchy of version 2 is the only one.
+func unified() bool {
+	var stat unix.Statfs_t
+	return unix.Statfs(top, &stat) == nil && stat.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// cgroupOf gives the cgroup of version 2 that a process is in.
+func cgroupOf(pid int) (string, error) {
+	memberships, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	return parseMemberships(string(memberships))
 }
 
 // parseMemberships gives the cgroup of version 2 from a file like /proc/self/cgroup, see
@@ -90,14 +102,9 @@ func take(top, own string, pid int) (Delegation, error) {
 			return Delegation{}, fmt.Errorf("its cgroup %s is not delegated to its user: %w", d.Cgroup, &fs.PathError{Op: "write", Path: filepath.Join(dir, name), Err: err})
 		}
 	}
-	available, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	if err != nil {
+	var err error
+	if d.Controllers, err = useful(dir); err != nil {
 		return Delegation{}, err
-	}
-	for _, controller := range wanted {
-		if slices.Contains(strings.Fields(string(available)), controller) {
-			d.Controllers = append(d.Controllers, controller)
-		}
 	}
 	if len(d.Controllers) == 0 {
 		return Delegation{}, fmt.Errorf("its cgroup %s has none of the controllers %s", d.Cgroup, strings.Join(wanted, ", "))
@@ -109,6 +116,20 @@ func take(top, own string, pid int) (Delegation, error) {
 		return Delegation{}, fmt.Errorf("its cgroup %s cannot be divided: %w", d.Cgroup, err)
 	}
 	return d, nil
+}
+
+// useful gives those of the wanted controllers that a cgroup has.
+func useful(dir string) (controllers []string, err error) {
+	available, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return nil, err
+	}
+	for _, controller := range wanted {
+		if slices.Contains(strings.Fields(string(available)), controller) {
+			controllers = append(controllers, controller)
+		}
+	}
+	return controllers, nil
 }
 
 // checkAlone refuses a cgroup with other processes than this one, which would have to
@@ -134,6 +155,9 @@ func divide(dir string, pid int, controllers []string) error {
 	}
 	if err := write(below, "cgroup.procs", strconv.Itoa(pid)); err != nil {
 		return err
+	}
+	if len(controllers) == 0 {
+		return nil
 	}
 	return write(dir, "cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
 }
