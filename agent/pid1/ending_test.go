@@ -43,8 +43,8 @@ func TestEndAllSparesWhatCleansUp(t *testing.T) {
 	for name, script := range map[string]string{
 		"a child": `trap 'echo term; dash -c "echo cleaning; read go; echo cleaned"' TERM; echo ready
 			while ! read go; do :; done; dash -c "echo cleaned, too"`,
-		"a grandchild": `exec 3<&0; trap 'echo term; (dash -c "echo cleaning; read go; echo cleaned; read go; echo cleaned, too" <&3 &); exit' TERM; echo ready
-			sleep 1000000 & while :; do wait; done`,
+		"a grandchild": `exec 3<&0; trap 'echo term; (dash -c "echo cleaning; read go; echo cleaned; read go; echo cleaned, too" <&3 &); exit' TERM
+			(echo ready; exec sleep 1000000) & while :; do wait; done`,
 		"who waits for it": `exec env --block-signal=TERM perl -MPOSIX -e '
 			$| = 1;
 			print "ready\n";
