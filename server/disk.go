@@ -71,12 +71,11 @@ func (d diskSpace) pause(minimum float64) string {
 
 // finding says of what there is too little.
 func (d diskSpace) finding(minimum float64) error {
-	waiting := d.pause(minimum) != ""
 	bytes, files := freeVerdict(d.free, d.total), freeVerdict(d.freeFiles, d.files)
 	switch {
-	case waiting && d.free < minimum:
+	case d.free < minimum:
 		return &finding{api.VerdictCritical, fmt.Sprintf("%.0f MB of the data dir's disk are free, which is less than min-free-space: new builds wait", d.free/1e6)}
-	case waiting:
+	case d.pause(minimum) != "":
 		return &finding{api.VerdictCritical, fmt.Sprintf("the data dir's disk can have %.0f more files, of %.0f: new builds wait", d.freeFiles, d.files)}
 	case bytes == api.VerdictOK && files == api.VerdictOK:
 		return nil

@@ -2,8 +2,8 @@ package server
 
 import (
 	"math"
-	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -81,19 +81,16 @@ type loginFailure struct {
 // not let in: the password is wrong, or too many from there were. The answer then has
 // the header that goes with it.
 func (s *Server) tryPassword(w http.ResponseWriter, r *http.Request, name, password string) *loginFailure {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	host := guesser(r.RemoteAddr)
+	// Hashing is meant to be slow: one at a time leaves the server to others. Who sends many at
+	// once waits for the first of them before it is seen how many were wrong.
+	s.hashing.Lock()
+	defer s.hashing.Unlock()
 	if wait := s.guesses.wait(host, s.config.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return &loginFailure{http.StatusTooManyRequests, "slow_down", "too many wrong passwords came from this address: wait before the next"}
 	}
-	// Hashing is meant to be slow: one at a time leaves the server to others.
-	s.hashing.Lock()
-	right := s.passwords.check(name, password)
-	s.hashing.Unlock()
-	if right {
+	if s.passwords.check(name, password) {
 		return nil
 	}
 	s.guesses.wrong(host, s.config.Now())
@@ -153,6 +150,21 @@ const (
 	// their full number of guesses again.
 	maxAddresses = 10_000
 )
+
+// guesser is who guesses from the remote address of a request. Of IPv6 whoever has one
+// address has all of its network.
+func guesser(remote string) string {
+	address, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	host := address.Addr().Unmap().WithZone("")
+	if host.Is4() {
+		return host.String()
+	}
+	network, _ := host.Prefix(64) // an IPv6 address has one
+	return network.String()
+}
 
 // wait is how long the address must wait before it may send another password.
 func (g *guessLimit) wait(address string, now time.Time) time.Duration {

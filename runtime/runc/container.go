@@ -142,7 +142,9 @@ func (c *container) halt(ctx context.Context, grace time.Duration) error {
 	bounded, cancel := context.WithTimeout(ctx, grace+c.worker.options.StopTimeout)
 	defer cancel()
 	err := c.client.Stop(bounded, grace)
-	if err == nil || bounded.Err() == nil || ctx.Err() != nil {
+	// A connection has a deadline of its own, which may come before that of its context.
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+	if !late || ctx.Err() != nil {
 		return err
 	}
 	unlock := c.worker.changes.lock(c.handle)
