@@ -4,8 +4,15 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"midge/agent"
@@ -15,10 +22,31 @@ import (
 // and in letters, so the labels have digests where the annotations have the handles.
 const (
 	labelWorker         = "midge/worker"
+	labelServer         = "midge/server" // which worker of that name
 	labelContainer      = "midge/container"
 	annotationContainer = "midge/handle"
 	annotationVolumes   = "midge/volumes"
 )
+
+// openIdentity gives what tells the worker with that state directory from others of its name
+// in a namespace: the pods of another server's builds have the same handles.
+func openIdentity(dir string) (string, error) {
+	file := filepath.Join(dir, "identity")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(strings.ToLower(rand.Text()))
+		err = renameio.WriteFile(file, text, 0o600) // on the disk: pods outlive this machine
+	}
+	if err != nil {
+		return "", fmt.Errorf("tell the worker from others of its name: %w", err)
+	}
+	return string(text), nil
+}
+
+// own are the labels of what is this worker's.
+func (w *Worker) own() labels.Set {
+	return labels.Set{labelWorker: labelValue(w.Name()), labelServer: w.identity}
+}
 
 func validHandle(handle string) bool { return agent.ValidID(handle) }
 

@@ -157,7 +157,7 @@ func memoryLimit(p *corev1.Pod) string {
 // observeContainer says what a container that does not run waits for.
 func observeContainer(status corev1.ContainerStatus) (waits string, err error) {
 	if t := status.State.Terminated; t != nil {
-		return "", refusal(fmt.Sprintf("container %s could not be started: %s", status.Name, t.Message))
+		return "", refusal(fmt.Sprintf("container %s could not be started: %s", ofImage(status), t.Message))
 	}
 	waiting := status.State.Waiting
 	if waiting == nil {
@@ -182,7 +182,7 @@ func observeContainer(status corev1.ContainerStatus) (waits string, err error) {
 		if isBusy(message) {
 			return fmt.Sprintf("container %s cannot be started yet: %s", status.Name, message), nil
 		}
-		return "", refusal(fmt.Sprintf("container %s cannot be started: %s", status.Name, message))
+		return "", refusal(fmt.Sprintf("container %s cannot be started: %s", ofImage(status), message))
 	}
 	return "", nil
 }
@@ -190,10 +190,23 @@ func observeContainer(status corev1.ContainerStatus) (waits string, err error) {
 // cannotPull says that a container's image cannot be pulled, and whose it is when it is not
 // the task's.
 func cannotPull(status corev1.ContainerStatus, why string) string {
-	if status.Name == agentContainer || status.Name == cacheContainer {
+	if isAgents(status) {
 		return fmt.Sprintf("image %s, which the server's agent-image names, cannot be pulled: %s", status.Image, why)
 	}
 	return fmt.Sprintf("image %s cannot be pulled: %s", status.Image, why)
+}
+
+// ofImage gives a container's name, with its image when that is not the task's.
+func ofImage(status corev1.ContainerStatus) string {
+	if isAgents(status) {
+		return fmt.Sprintf("%s, of the image %s, which the server's agent-image names,", status.Name, status.Image)
+	}
+	return status.Name
+}
+
+// isAgents tells whether a container is one that midge-agent's image is for.
+func isAgents(status corev1.ContainerStatus) bool {
+	return status.Name == agentContainer || status.Name == cacheContainer
 }
 
 // isBusy tells whether what a node says of a container means that it has too much to

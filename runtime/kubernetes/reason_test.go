@@ -93,6 +93,14 @@ func TestObserve(t *testing.T) {
 			pod: initialized(waiting("RunContainerError", "mount: not a directory")), at: phaseStarting,
 			err: "container task cannot be started: mount: not a directory", spec: true,
 		},
+		"agent image without midge-agent": {
+			pod: scheduled(func(p *corev1.Pod) {
+				p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "busybox:1", State: corev1.ContainerState{
+					Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Message: "stat /midge-agent: no such file or directory"}}}}
+			}),
+			at: phaseInitializing, spec: true,
+			err: "container midge-agent, of the image busybox:1, which the server's agent-image names, could not be started: stat /midge-agent: no such file or directory",
+		},
 		"running": {pod: initialized(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), at: phaseRunning},
 		"deleted": {
 			pod: scheduled(func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }),

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -78,10 +77,9 @@ func (w *Worker) removeSecret(ctx context.Context, name string) error {
 
 // sweepSecrets removes the secrets that a server left that was killed: it makes their pods anew.
 func (w *Worker) sweepSecrets(ctx context.Context) error {
-	selector := labels.Set{labelWorker: labelValue(w.Name())}.String()
 	var list *corev1.SecretList
 	err := w.request(ctx, func(ctx context.Context) (err error) {
-		list, err = w.client.Secrets(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		list, err = w.client.Secrets(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: w.own().String()})
 		return err
 	})
 	if err != nil {

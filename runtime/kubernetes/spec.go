@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"midge/agent/pod"
 	"midge/runtime"
@@ -184,7 +185,7 @@ func emptyVolume(name string) corev1.Volume {
 }
 
 func (w *Worker) labels(handle string) map[string]string {
-	return map[string]string{labelWorker: labelValue(w.Name()), labelContainer: digest(handle)}
+	return labels.Merge(w.own(), labels.Set{labelContainer: digest(handle)})
 }
 
 func (w *Worker) podSecurity(spec runtime.ContainerSpec) *corev1.PodSecurityContext {

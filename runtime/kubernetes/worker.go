@@ -42,12 +42,13 @@ import (
 
 // A Worker is a runtime.Worker of a cluster.
 type Worker struct {
-	options Options
-	started time.Time
-	config  *rest.Config
-	client  typedv1.CoreV1Interface
-	volumes *store
-	caches  *store
+	options  Options
+	identity string // among workers of its name
+	started  time.Time
+	config   *rest.Config
+	client   typedv1.CoreV1Interface
+	volumes  *store
+	caches   *store
 	// cacheNames has the caches whose content pods share.
 	cacheNames *cacheNames
 	owners     []metav1.OwnerReference // of pods, and of secrets that have no pod yet
@@ -104,6 +105,9 @@ func New(ctx context.Context, options Options) (*Worker, error) {
 		return nil, err
 	}
 	if w.cacheNames, err = openCacheNames(filepath.Join(options.StateDir, "cache-names")); err != nil {
+		return nil, err
+	}
+	if w.identity, err = openIdentity(options.StateDir); err != nil {
 		return nil, err
 	}
 	if _, err := w.pods(ctx); err != nil {
@@ -176,7 +180,7 @@ func (w *Worker) Name() string { return w.options.Name }
 func (w *Worker) pods(ctx context.Context) ([]corev1.Pod, error) { return w.podsWith(ctx, nil) }
 
 func (w *Worker) podsWith(ctx context.Context, more labels.Set) ([]corev1.Pod, error) {
-	selector := labels.Merge(labels.Set{labelWorker: labelValue(w.Name())}, more)
+	selector := labels.Merge(w.own(), more)
 	var list *corev1.PodList
 	err := w.request(ctx, func(ctx context.Context) (err error) {
 		list, err = w.client.Pods(w.options.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
@@ -223,7 +227,7 @@ func (w *Worker) LookupContainer(ctx context.Context, handle string) (runtime.Co
 func (w *Worker) Containers(ctx context.Context) ([]string, error) {
 	pods, err := w.pods(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the pods with the label %s=%s are not known: %w", labelWorker, labelValue(w.Name()), err)
+		return nil, fmt.Errorf("the pods with the labels %s are not known: %w", w.own(), err)
 	}
 	handles := make([]string, 0, len(pods))
 	for _, p := range pods {

@@ -32,7 +32,11 @@ func (t *task) follow(ctx context.Context, container runtime.Container, process 
 	select {
 	case err := <-copied:
 		if err != nil {
-			return runtime.ExitStatus{}, errors.Join(fmt.Errorf("follow the output: %w", err), t.stop(container))
+			// Of a container that is gone both say the same.
+			if stopErr := t.stop(container); stopErr != nil {
+				t.logger.Warn("a task whose output cannot be followed is not stopped", "step", t.plan.ID, "error", stopErr)
+			}
+			return runtime.ExitStatus{}, fmt.Errorf("follow the output: %w", err)
 		}
 		return process.Wait(t.engine.hard)
 	case <-ctx.Done():
