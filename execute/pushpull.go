@@ -2,7 +2,10 @@ package execute
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"midge/api"
@@ -17,6 +20,12 @@ func Push(ctx context.Context, c *client.Client, dir string, options UploadOptio
 		what:          "the directory " + dir,
 		name:          filepath.Base(dir),
 		dir:           dir,
+	}
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return Sent{}, fmt.Errorf("there is no directory %s to send", dir)
+	case err == nil && !info.IsDir():
+		return Sent{}, fmt.Errorf("%s is a file, and an artifact is a directory", dir)
 	}
 	if err := checkTrees(ctx, c); err != nil {
 		return Sent{}, err
@@ -46,6 +55,9 @@ type DownloadOptions struct {
 
 // Pull makes a directory have what an artifact has. A server that is a Concourse gives ErrNoTrees.
 func Pull(ctx context.Context, c *client.Client, id int, dir string, options DownloadOptions, observe func(Progress)) (Received, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return Received{}, fmt.Errorf("artifact %d cannot be put into %s: it is a file", id, dir)
+	}
 	if err := checkTrees(ctx, c); err != nil {
 		return Received{}, err
 	}

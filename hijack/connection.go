@@ -32,6 +32,10 @@ const (
 // others send.
 type connection struct {
 	socket *websocket.Conn
+	// reading is that of all messages. Its end, by cut, ends a Close of the socket as well,
+	// which waits for the other end's answer and which CloseNow only waits for.
+	reading context.Context
+	cut     context.CancelFunc
 
 	sending sync.Mutex
 	buffer  []byte // of the message that is being sent
@@ -43,6 +47,7 @@ type connection struct {
 func newConnection(socket *websocket.Conn) *connection {
 	socket.SetReadLimit(maxMessage)
 	c := &connection{socket: socket}
+	c.reading, c.cut = context.WithCancel(context.Background())
 	c.heard.Store(time.Now().UnixNano())
 	return c
 }
@@ -57,9 +62,9 @@ func (c *connection) send(f frame) error {
 
 // receive gives the next frame, whose data is good until the next call.
 func (c *connection) receive() (frame, error) {
-	kind, message, err := c.socket.Reader(context.Background())
+	kind, message, err := c.socket.Reader(c.reading)
 	if err != nil {
-		return frame{}, err
+		return frame{}, c.receiveError(err)
 	}
 	if kind != websocket.MessageBinary {
 		return frame{}, malformed("it is text, and frames are binary")
@@ -75,11 +80,19 @@ func (c *connection) receive() (frame, error) {
 			break
 		}
 		if err != nil {
-			return frame{}, err
+			return frame{}, c.receiveError(err)
 		}
 	}
 	c.heard.Store(time.Now().UnixNano())
 	return parseFrame(c.received)
+}
+
+// receiveError gives the error of a message that could not be received.
+func (c *connection) receiveError(err error) error {
+	if c.reading.Err() != nil {
+		return net.ErrClosed
+	}
+	return err
 }
 
 // errSilent tells that the other end has not been heard for too long.
@@ -110,7 +123,10 @@ func (c *connection) awaitSilence(ctx context.Context, interval time.Duration) e
 
 // closeWhen closes the socket when ctx ends, which ends whatever waits for it.
 func (c *connection) closeWhen(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { c.socket.CloseNow() })
+	return context.AfterFunc(ctx, func() {
+		c.cut()
+		c.socket.CloseNow()
+	})
 }
 
 // finishTimeout bounds the time it takes to say goodbye.

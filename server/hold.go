@@ -24,7 +24,7 @@ const howToHold = "to keep the next one for longer: midge execute --hold 2h, or 
 func (s *Server) holdBuild(w http.ResponseWriter, r *http.Request) {
 	duration, err := time.ParseDuration(r.URL.Query().Get("for"))
 	if err != nil || duration <= 0 || duration > s.config.MaxHold {
-		fail(w, http.StatusBadRequest, "the parameter for is %q and should be a time up to %s, like 2h", r.URL.Query().Get("for"), s.config.MaxHold)
+		fail(w, http.StatusBadRequest, "a container cannot be held for %q: give a time up to %s, like 2h", r.URL.Query().Get("for"), s.config.MaxHold)
 		return
 	}
 	s.changeHold(w, r, func(ctx context.Context, build int) ([]state.Container, bool, error) {

@@ -74,7 +74,7 @@ func newCommand(lookupEnv func(string) (string, bool)) *cobra.Command {
 			return fmt.Errorf("there is no setting --%s%s", unknown.GetSpecifiedName(), nearest(command.Flags(), unknown.GetSpecifiedName()))
 		}
 		if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
-			return fmt.Errorf("the setting --%s: %w", invalid.GetFlag().Name, invalid.Unwrap())
+			return fmt.Errorf("the setting --%s: %w", invalid.GetFlag().Name, badValue(invalid))
 		}
 		return err
 	})

@@ -218,10 +218,22 @@ func TestRestoreTellsOfAnEarlierBackup(t *testing.T) {
 }
 
 func TestBadValueOfAFlag(t *testing.T) {
-	command := newCommand(func(string) (string, bool) { return "", false })
-	command.SetArgs([]string{"--build-grace", "5"})
-	err := command.Execute()
-	if want := `the setting --build-grace: "5" is no time: write it with its unit, as in 5s, 1m or 2h`; err == nil || err.Error() != want {
+	for argument, want := range map[string]string{
+		"--build-grace=5":                 `the setting --build-grace: "5" is no time: write it with its unit, as in 5s, 1m or 2h`,
+		"--max-held=many":                 `the setting --max-held: "many" is no whole number`,
+		"--max-held=99999999999999999999": `the setting --max-held: "99999999999999999999" is too large a number`,
+		"--allow-privileged=maybe":        `the setting --allow-privileged: "maybe" is neither true nor false`,
+	} {
+		command := newCommand(func(string) (string, bool) { return "", false })
+		command.SetArgs([]string{argument})
+		if err := command.Execute(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	command := newCommand(func(name string) (string, bool) { return "many", name == "MIDGE_MAX_HELD" })
+	command.SetArgs(nil)
+	want := `the variable MIDGE_MAX_HELD: "many" is no whole number`
+	if err := command.Execute(); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
 }

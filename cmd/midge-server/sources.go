@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -141,7 +142,7 @@ func setAll(flags *pflag.FlagSet, name string, values []string) error {
 		err := flags.Set(name, value)
 		// What pflag says around it is about a flag that the user has not written.
 		if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
-			err = invalid.Unwrap()
+			err = badValue(invalid)
 		}
 		if err != nil {
 			return err
@@ -158,4 +159,19 @@ func nearest(flags *pflag.FlagSet, name string, known ...string) string {
 		return "; did you mean " + like + "?"
 	}
 	return ""
+}
+
+// badValue says what is wrong with a setting's value, without the setting's name.
+func badValue(invalid *pflag.InvalidValueError) error {
+	var number *strconv.NumError
+	switch err := invalid.Unwrap(); {
+	case !errors.As(err, &number):
+		return err
+	case errors.Is(err, strconv.ErrRange):
+		return fmt.Errorf("%q is too large a number", number.Num)
+	case number.Func == "ParseBool":
+		return fmt.Errorf("%q is neither true nor false", number.Num)
+	default:
+		return fmt.Errorf("%q is no whole number", number.Num)
+	}
 }

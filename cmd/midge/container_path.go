@@ -10,6 +10,7 @@ import (
 
 	"midge/api"
 	"midge/client"
+	"midge/terminal"
 )
 
 // containerPath is a place in a container, as the commands about files have it:
@@ -59,7 +60,14 @@ func isContainerPath(text string) bool {
 
 // container gives the container that is meant.
 func (c containerPath) container(ctx context.Context, p *program, from *client.Client) (api.Container, error) {
-	return c.choice.container(ctx, p, from)
+	choice := c.choice
+	choice.typed = func(handle string) string {
+		if _, path, found := strings.Cut(c.text, ":"); found {
+			handle += ":" + path
+		}
+		return terminal.ShellWord(handle)
+	}
+	return choice.container(ctx, p, from)
 }
 
 // withContainer calls do with the container of a place.

@@ -60,6 +60,12 @@ it could not be run.`,
 			return flags.run(command.Context(), p, c, args)
 		},
 	}
+	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		if words := command.Flags().Args(); len(words) > 0 {
+			return fmt.Errorf("%w; what follows %s is for it when it comes after --, like: midge hijack -b 12 -- ls -l", flagError(command, err), words[0])
+		}
+		return flagError(command, err)
+	})
 	flags.choice.addFlags(command.Flags())
 	f := command.Flags()
 	f.BoolVar(&flags.list, "list", false, "list the sessions that run, and those that have ended and nobody was told")

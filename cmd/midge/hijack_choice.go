@@ -23,6 +23,9 @@ import (
 // containerChoice says which container is meant, as fly's flags do.
 type containerChoice struct {
 	handle, build, step, stepType, attempt, page, job, check string
+
+	// typed gives what to type for the container of a handle; nil for a command of hijack.
+	typed func(handle string) string
 }
 
 func (c *containerChoice) addFlags(flags *pflag.FlagSet) {
@@ -58,7 +61,7 @@ func (c containerChoice) container(ctx context.Context, p *program, from *client
 	case 1:
 		return containers[0], nil
 	}
-	return p.chooseContainer(ctx, containers)
+	return p.chooseContainer(ctx, containers, c.typed)
 }
 
 // filter gives what to ask the server for.
@@ -153,11 +156,14 @@ func (c containerChoice) none(ctx context.Context, from *client.Client, filter c
 }
 
 // chooseContainer asks which of several containers is meant, or says how to name each.
-func (p *program) chooseContainer(ctx context.Context, containers []api.Container) (api.Container, error) {
+func (p *program) chooseContainer(ctx context.Context, containers []api.Container, typed func(handle string) string) (api.Container, error) {
+	if typed == nil {
+		typed = func(handle string) string { return "midge hijack --handle " + handle }
+	}
 	if !p.canAsk() {
 		var commands strings.Builder
 		for _, container := range containers {
-			fmt.Fprintf(&commands, "\nmidge hijack --handle %s  # %s", terminal.Line(container.ID), describeContainer(container))
+			fmt.Fprintf(&commands, "\n%s  # %s", typed(terminal.Line(container.ID)), describeContainer(container))
 		}
 		return api.Container{}, fmt.Errorf("there are several containers like that; name one:%s", commands.String())
 	}

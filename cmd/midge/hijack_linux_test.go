@@ -84,6 +84,13 @@ func TestHijackOfSeveralContainers(t *testing.T) {
 			t.Errorf("stderr does not have %q:\n%s", want, &stderr)
 		}
 	}
+
+	command = midgeCommand(t, dir, []string{socketOf(server)}, "cat", "1:name")
+	stderr.Reset()
+	command.Stderr = &stderr
+	if err := command.Run(); err == nil || strings.Count(stderr.String(), ":name  # task, build 1, step ") != 3 || strings.Contains(stderr.String(), "hijack") {
+		t.Errorf("%v, stderr is\n%s", err, &stderr)
+	}
 }
 
 // A list of more containers than the terminal has lines leaves the question, and the first of

@@ -53,7 +53,7 @@ func run() int {
 	command.SetOut(p.stdout)
 	command.SetErr(p.stderr)
 	executed, err := command.ExecuteC()
-	if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
+	if errors.As(err, new(*pflag.InvalidValueError)) || errors.As(err, new(*pflag.NotExistError)) {
 		err = flagError(command, err) // of a flag before the command cobra does not ask for that
 	}
 	if err := p.checked(executed, withLost(err, p.stdout)); err != nil {
