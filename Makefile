@@ -33,6 +33,7 @@ test-on-cluster:
 
 cluster:
 	@$(ROOT) test/cluster/build.sh >/dev/null
+	@$(ROOT) test/cluster/enforce.sh >/dev/null
 
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd: $$unformatted"; exit 1; }
