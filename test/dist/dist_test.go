@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"midge/test/source"
 )
 
 // version is what the distribution is of.
@@ -62,6 +64,9 @@ func TestMain(m *testing.M) {
 
 // makeDistribution makes it, once.
 var makeDistribution = sync.OnceValue(func() error {
+	if err := source.Look(); err != nil {
+		return err
+	}
 	output, err := exec.Command("../../packaging/dist", version, made, "linux/"+runtime.GOARCH).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("packaging/dist: %w\n%s", err, output)

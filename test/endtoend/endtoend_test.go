@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"midge/test/source"
 )
 
 // binaries is where TestMain has built midge, midge-server and midge-agent.
@@ -73,6 +75,9 @@ func startServer(t *testing.T, args ...string) *server {
 // newServer makes the directory of a server.
 func newServer(t *testing.T, args ...string) *server {
 	t.Helper()
+	if err := source.Look(); err != nil {
+		t.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("", "midge-test.")
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"midge/test/source"
 )
 
 // patience is how long is waited for what should come at once.
@@ -81,6 +83,9 @@ type Server struct {
 // Start starts a server, which ends with the test and takes its containers along.
 func Start(t testing.TB, options Options) *Server {
 	t.Helper()
+	if err := source.Look(); err != nil {
+		t.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("", "midge-test.")
 	if err != nil {
 		t.Fatal(err)

@@ -3,8 +3,12 @@
 package source
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 )
 
 // Dir is the top directory of the module that the program works in, and panics
@@ -21,3 +25,23 @@ func Dir() string {
 	}
 	panic("there is no go.mod above the working directory")
 }
+
+// Look looks at all files of the module, but for those that make leaves there. go test
+// remembers which files a test has looked at, and does not take its result from the cache
+// when one of them has changed: of what programs a test has built it does not know otherwise.
+var Look = sync.OnceValue(func() error {
+	top := Dir()
+	made := []string{filepath.Join(top, ".git"), filepath.Join(top, "bin"), filepath.Join(top, "dist"), filepath.Join(top, "report")}
+	return filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if slices.Contains(made, path) {
+			return filepath.SkipDir
+		}
+		if err == nil {
+			_, err = os.Stat(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // gone meanwhile
+		}
+		return err
+	})
+})
