@@ -333,6 +333,52 @@ func TestManySessions(t *testing.T) {
 	server.forgotten()
 }
 
+// A session that has begun takes one place, and not that which was reserved for it as well.
+func TestPlacesOfSessions(t *testing.T) {
+	server := newServer(t, Config{MaxPerContainer: 2})
+	config := server.config
+	began := &inBegan{observer: server.observer}
+	config.Observer, config.Dir = began, t.TempDir()
+	sessions, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sessions.Close()
+	start := func(client string) error {
+		_, err := sessions.start(testContext(t), Place{Container: server.container}, script("sleep 100000")[0], client)
+		return err
+	}
+	began.call = func() {
+		if err := start("second"); err != nil {
+			t.Errorf("a second session, of two, gives %v", err)
+		}
+	}
+	if err := start("first"); err != nil {
+		t.Fatal(err)
+	}
+	var report *Error
+	if err := start("third"); !asError(err, &report) || report.Code != CodeRefused {
+		t.Errorf("a third session gives %v", err)
+	}
+	for _, session := range sessions.all() {
+		session.End("enough")
+	}
+}
+
+// An inBegan is told once of a session that has begun, before whoever started it is.
+type inBegan struct {
+	*observer
+	call func()
+}
+
+func (o *inBegan) SessionBegan(session api.HijackSession) {
+	if call := o.call; call != nil {
+		o.call = nil
+		call()
+	}
+	o.observer.SessionBegan(session)
+}
+
 func TestObserver(t *testing.T) {
 	server := newServer(t, Config{})
 	run := begin(t, Options{Endpoint: server.endpoint(), Processes: script("read line; exit 3", "argument"), Stdin: strings.NewReader("\n")})

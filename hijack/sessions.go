@@ -244,12 +244,26 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 		// What is under way to the client may have to be sent again.
 		spec.Scrollback = 2 * maxWindow
 	}
-	release, err := s.reserve(place.Container.Handle())
-	if err != nil {
+	record := newRecord(id, client, spec, place)
+	if err := s.reserve(record.Container); err != nil {
 		return nil, err
 	}
-	defer release()
-	record := newRecord(id, client, spec, place)
+	running, err := s.run(ctx, place, process, spec, record)
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.release(record.Container)
+		return nil, err
+	}
+	session := newSession(s, record, place.Container, running)
+	s.takePlace(session)
+	s.config.Observer.SessionBegan(session.Info())
+	session.watch()
+	return session, nil
+}
+
+// run runs the command of a session.
+func (s *Sessions) run(ctx context.Context, place Place, process api.HijackProcess, spec runtime.ProcessSpec, record record) (runtime.Process, error) {
 	// The record goes before the process: a server that dies in between finds
 	// that there is no process, and not a process that it knows nothing of.
 	if err := s.save(record); err != nil {
@@ -257,12 +271,9 @@ func (s *Sessions) start(ctx context.Context, place Place, process api.HijackPro
 	}
 	running, err := runIn(ctx, place, process, spec)
 	if err != nil {
-		return nil, errors.Join(startError(err, spec.Path), s.remove(id))
+		return nil, errors.Join(startError(err, spec.Path), s.remove(record.ID))
 	}
-	session := s.add(record, place.Container, running)
-	s.config.Observer.SessionBegan(session.Info())
-	session.watch()
-	return session, nil
+	return running, nil
 }
 
 // runIn runs a command in the task's directory, or where that is not asked for or is not
@@ -338,8 +349,9 @@ func (s *Sessions) startedBy(client, container string) *Session {
 	return nil
 }
 
-// reserve takes one of the places for sessions in a container until it is released.
-func (s *Sessions) reserve(container string) (release func(), err error) {
+// reserve takes one of the places for sessions in a container, until the session has it
+// or it is released.
+func (s *Sessions) reserve(container string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count := s.starting[container]
@@ -349,16 +361,26 @@ func (s *Sessions) reserve(container string) (release func(), err error) {
 		}
 	}
 	if count >= s.config.MaxPerContainer {
-		return nil, newError(CodeRefused, "there are %d sessions in this container already, and there may not be more: end one first", count)
+		return newError(CodeRefused, "there are %d sessions in this container already, and there may not be more: end one first", count)
 	}
 	s.starting[container]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.starting[container]--; s.starting[container] == 0 {
-			delete(s.starting, container)
-		}
-	}, nil
+	return nil
+}
+
+// release gives a reserved place back. It is called with mu held.
+func (s *Sessions) release(container string) {
+	if s.starting[container]--; s.starting[container] == 0 {
+		delete(s.starting, container)
+	}
+}
+
+// takePlace has a session be in the place that was reserved for it, which is counted once
+// at any time.
+func (s *Sessions) takePlace(session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[session.record.ID] = session
+	s.release(session.record.Container)
 }
 
 func (s *Sessions) add(record record, container runtime.Container, process runtime.Process) *Session {
