@@ -32,8 +32,8 @@ const (
 // others send.
 type connection struct {
 	socket *websocket.Conn
-	// reading is that of all messages. Its end, by cut, ends a Close of the socket as well,
-	// which waits for the other end's answer and which CloseNow only waits for.
+	// reading is that of all messages. It has no end, unless cuttable has been called: one
+	// that may end costs something for each message.
 	reading context.Context
 	cut     context.CancelFunc
 
@@ -46,10 +46,15 @@ type connection struct {
 
 func newConnection(socket *websocket.Conn) *connection {
 	socket.SetReadLimit(maxMessage)
-	c := &connection{socket: socket}
-	c.reading, c.cut = context.WithCancel(context.Background())
+	c := &connection{socket: socket, reading: context.Background(), cut: func() {}}
 	c.heard.Store(time.Now().UnixNano())
 	return c
+}
+
+// cuttable is called before the connection carries a session, by who may leave an end that does not answer: a
+// Close of the socket waits for that, CloseNow waits for the Close, and both end with the reading.
+func (c *connection) cuttable() {
+	c.reading, c.cut = context.WithCancel(context.Background())
 }
 
 // send sends a frame. What ends it early is the socket's being closed.

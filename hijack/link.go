@@ -47,6 +47,7 @@ func newLink(c *client, conn *connection) *link {
 	l := &link{client: c, conn: conn, patience: pipePatience, acknowledged: c.in.position()}
 	if c.options.Terminal != nil {
 		l.patience = terminalPatience
+		conn.cuttable() // a person who leaves is not kept
 	}
 	return l
 }

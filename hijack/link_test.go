@@ -42,7 +42,9 @@ func TestLeavingASilentServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := newLink(newClient(newUser(Options{Quiet: true})), newConnection(socket))
+		user := newUser(Options{Quiet: true})
+		user.options.Terminal = &Terminal{}
+		l := newLink(newClient(user), newConnection(socket))
 		ctx, detach := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { detach(errDetached) })
 		began := time.Now()
